@@ -1,0 +1,87 @@
+//! Who may sign in one epoch of a chain.
+
+use alloc::vec::Vec;
+
+use crate::keys::ReplicaVerifier;
+use crate::{Context, Genesis, KeyError, Parameters, Quorums, ReplicaId, ReplicaKey, Signature, VerifyError};
+
+/// The members of one epoch, with everything that a signature check needs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Committee {
+    context: Context,
+    quorums: Quorums,
+    keys: Vec<ReplicaKey>,
+    verifiers: Vec<ReplicaVerifier>,
+    parameters: Parameters,
+}
+
+impl Committee {
+    /// The committee of epoch 0.
+    #[must_use]
+    pub fn new(genesis: &Genesis) -> Self {
+        let keys: Vec<_> = genesis.replicas().iter().map(|member| member.consensus_key).collect();
+        Self {
+            context: Context { chain_id: genesis.chain_id(), epoch: 0 },
+            quorums: genesis.quorums(),
+            verifiers: verifiers(&keys),
+            keys,
+            parameters: genesis.parameters().clone(),
+        }
+    }
+
+    /// The same members under another epoch, for tests of what an epoch separates.
+    #[cfg(test)]
+    pub(crate) fn with_epoch(mut self, epoch: u64) -> Self {
+        self.context.epoch = epoch;
+        self
+    }
+
+    /// Chain and epoch: what every signature here is bound to.
+    #[must_use]
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The sizes that follow from the number of members.
+    #[must_use]
+    pub const fn quorums(&self) -> Quorums {
+        self.quorums
+    }
+
+    /// The parameters of the genesis.
+    #[must_use]
+    pub const fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// A member's key; `None` if `id` is out of range.
+    #[must_use]
+    pub fn key(&self, id: ReplicaId) -> Option<&ReplicaKey> {
+        self.keys.get(id.index())
+    }
+
+    /// The primary of `view` (§4.1).
+    #[must_use]
+    pub const fn primary(&self, view: u64) -> ReplicaId {
+        self.quorums.primary(view)
+    }
+
+    /// The one check of a replica's signature over bytes that [`crate::message`] built.
+    ///
+    /// # Errors
+    /// [`VerifyError::UnknownSigner`] or [`VerifyError::BadSignature`].
+    pub fn verify_signature(
+        &self,
+        signer: ReplicaId,
+        message: &[u8],
+        signature: &Signature,
+    ) -> Result<(), VerifyError> {
+        self.verifiers.get(signer.index()).ok_or(VerifyError::UnknownSigner)?.verify(message, signature)
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a ReplicaKey exists only validated")]
+fn verifiers(keys: &[ReplicaKey]) -> Vec<ReplicaVerifier> {
+    let verifiers: Result<_, KeyError> = keys.iter().map(ReplicaVerifier::new).collect();
+    verifiers.expect("validated keys")
+}
