@@ -1,0 +1,338 @@
+//! Status exchange: a message that is lost once never stalls anything.
+//!
+//! On connecting, and as long as something is outstanding, a replica says where it stands. Peers answer with *state*: their own last
+//! votes, the pre-prepares and the NEW-VIEW they hold, certificates. They never answer a question that would not help the asker, and
+//! none more often than its share.
+
+use crate::batch::NULL_BATCH;
+use crate::effect::{Effect, Ignored};
+use crate::message::{Message, Progress, Status};
+use crate::peers::Fetch;
+use crate::pool::Role;
+use crate::replica::{Phase, Replica, Turn};
+use crate::types::Slot;
+use crate::vote::CommitCertificate;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use varangian_crypto::{Bounded, Digest, ReplicaId};
+
+impl Replica {
+    /// Whether anything waits for somebody else.
+    pub(crate) fn has_outstanding(&self) -> bool {
+        self.phase == Phase::Changing
+            || !self.pool.is_empty()
+            || self.highest_known() > self.issued
+            || self.ahead.is_some()
+            || self.pending_checkpoints().next().is_some()
+    }
+
+    /// A connection is up.
+    pub(crate) fn on_connected(&mut self, turn: &mut Turn<'_>, peer: ReplicaId) -> Result<(), Ignored> {
+        if peer == self.config.id || !self.config.quorums.contains(peer) {
+            return Err(Ignored::Unsolicited);
+        }
+        self.peers.connected(peer);
+        turn.push(Effect::Send(peer, Message::Status(self.status())));
+        if self.hands_commands_to(peer) {
+            // A primary's pool is memory: one that restarted knows nothing of what it was handed.
+            let armed = self.pool.armed_commands().cloned();
+            turn.effects.extend(armed.map(|command| Effect::Send(peer, Message::Command(command))));
+        }
+        Ok(())
+    }
+
+    /// Whether this replica hands its commands on to `peer`.
+    fn hands_commands_to(&self, peer: ReplicaId) -> bool {
+        self.phase == Phase::Active && self.role() == Role::Backup && self.config.primary(self.view) == peer
+    }
+
+    /// Says where this replica stands, and asks for what it knows to be missing.
+    pub(crate) fn exchange(&mut self, turn: &mut Turn<'_>) {
+        turn.push(Effect::Broadcast(Message::Status(self.status())));
+        let primary = self.config.primary(self.view);
+        if self.hands_commands_to(primary)
+            && let Some(command) = self.pool.armed_commands().next()
+        {
+            // Should it have been lost on its way, its deadline would depose a primary that never heard of it.
+            turn.push(Effect::Send(primary, Message::Command(command.clone())));
+        }
+        self.fetch_bodies(turn);
+        // Whoever was asked last has had its time.
+        self.peers.set_fetch(None);
+        self.catch_up(turn, None);
+    }
+
+    /// Where this replica stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let progress: Vec<Progress> =
+            (self.issued.0 + 1..=self.highest_known().0).map(|slot| self.progress(Slot(slot))).collect();
+        let asking = self.view_changes.iter().filter(|(_, signed)| signed.statement.view >= self.view);
+        Status {
+            view: self.view,
+            active: self.phase == Phase::Active,
+            stable: self.stable_slot(),
+            executed: self.issued,
+            slots: Bounded::try_from(progress).unwrap_or_default(),
+            view_changes: Bounded::try_from(asking.map(|(id, _)| *id).collect::<Vec<_>>()).unwrap_or_default(),
+        }
+    }
+
+    fn progress(&self, slot: Slot) -> Progress {
+        if self.decided.contains_key(&slot) {
+            return Progress::Committed;
+        }
+        let Some(entry) = self.log.get(&slot) else { return Progress::Nothing };
+        let primary = self.config.primary(self.entered);
+        if entry.prepared.as_ref().is_some_and(|certificate| certificate.pre_prepare.view == self.entered) {
+            Progress::Prepared
+        } else if entry.pre_prepares.of(primary).is_some() {
+            Progress::PrePrepared
+        } else {
+            Progress::Nothing
+        }
+    }
+
+    /// Upon a peer's status: send what it lacks and this replica has.
+    pub(crate) fn on_status(&mut self, turn: &mut Turn<'_>, from: ReplicaId, status: &Status) -> Result<(), Ignored> {
+        if from == self.config.id {
+            return Err(Ignored::Unsolicited);
+        }
+        if !self.peers.may_answer_status(from, turn.now, self.config.status_interval()) {
+            return Err(Ignored::TooSoon);
+        }
+        let mut answers = Vec::new();
+        self.answer_checkpoints(status, &mut answers);
+        self.answer_view(status, &mut answers);
+        if status.view == self.entered && status.active {
+            self.answer_votes(status, &mut answers);
+        }
+        // Of slots above all that is known here nobody may ever tell, if the sender's votes were lost to everybody.
+        let highest_there = status.executed.plus(status.slots.len() as u64);
+        if status.executed > self.issued || status.view > self.view || highest_there > self.highest_known() {
+            answers.push(Message::Status(self.status()));
+        }
+        for answer in answers {
+            turn.push(Effect::Send(from, answer));
+        }
+        Ok(())
+    }
+
+    fn answer_checkpoints(&self, status: &Status, answers: &mut Vec<Message>) {
+        if let Some(stable) = self.stable.as_ref().filter(|stable| stable.statement.slot > status.stable) {
+            answers.push(Message::Stable(stable.clone()));
+        }
+        let pending = self.pending_checkpoints().filter(|signed| signed.statement.slot > status.stable);
+        answers.extend(pending.cloned().map(Message::Checkpoint));
+        if let Some(last) = self.last_certificate.as_ref().filter(|last| last.statement.slot > status.executed) {
+            answers.push(Message::Committed(last.clone()));
+        }
+    }
+
+    fn answer_view(&self, status: &Status, answers: &mut Vec<Message>) {
+        if status.view < self.entered || (status.view == self.entered && !status.active) {
+            answers.extend(self.new_view_message());
+        }
+        let own = self.view_changes.get(&self.config.id).filter(|signed| signed.statement.view == self.view);
+        if let Some(own) = own
+            && self.phase == Phase::Changing
+            && status.view <= self.view
+            && !(status.view == self.view && status.view_changes.contains(&self.config.id))
+        {
+            answers.push(Message::ViewChange(alloc::boxed::Box::new(own.clone())));
+        }
+    }
+
+    fn answer_votes(&self, status: &Status, answers: &mut Vec<Message>) {
+        let (own, primary) = (self.config.id, self.config.primary(self.entered));
+        for (slot, entry) in self.log.range(status.executed.next()..) {
+            let place = slot.since(status.executed) as usize - 1;
+            let progress = status.slots.get(place).copied().unwrap_or(Progress::Nothing);
+            if progress == Progress::Nothing {
+                answers.extend(entry.pre_prepares.of(primary).cloned().map(Message::PrePrepare));
+            }
+            if progress < Progress::Prepared {
+                answers.extend(entry.prepares.of(own).cloned().map(Message::Prepare));
+            }
+            if progress < Progress::Committed {
+                answers.extend(entry.commits.of(own).cloned().map(Message::Commit));
+            }
+        }
+    }
+
+    /// Asks for bodies that votes name: the own disk first, then whoever voted, in turn.
+    fn fetch_bodies(&mut self, turn: &mut Turn<'_>) {
+        let primary = self.config.primary(self.entered);
+        let step = self.peers.next_body_turn();
+        for (slot, entry) in self.log.range(self.issued.next()..) {
+            let Some(named) = entry.pre_prepares.of(primary) else { continue };
+            let digest = named.statement.digest;
+            if digest == NULL_BATCH || entry.bodies.contains_key(&digest) || self.decided.contains_key(slot) {
+                continue;
+            }
+            let voters: Vec<ReplicaId> = entry
+                .prepares
+                .signatures(self.entered, &digest)
+                .map(|(voter, _)| voter)
+                .chain([primary])
+                .filter(|voter| *voter != self.config.id)
+                .collect();
+            self.ask_for(turn, *slot, digest, entry.durable.contains(&digest), &voters, step);
+        }
+        for (slot, decision) in &self.decided {
+            let digest = decision.certificate.statement.digest;
+            if decision.batch.is_some() || digest == NULL_BATCH {
+                continue;
+            }
+            let durable = self.log.get(slot).is_some_and(|entry| entry.durable.contains(&digest));
+            let voters: Vec<_> = decision.certificate.signers().filter(|voter| *voter != self.config.id).collect();
+            self.ask_for(turn, *slot, digest, durable, &voters, step);
+        }
+    }
+
+    fn ask_for(
+        &self,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        digest: Digest,
+        durable: bool,
+        voters: &[ReplicaId],
+        step: usize,
+    ) {
+        if durable {
+            turn.push(Effect::SendBatch { to: self.config.id, slot, digest });
+        } else if let Some(voter) = voters.get(step % voters.len().max(1)) {
+            turn.push(Effect::Send(*voter, Message::FetchBatch { slot, digest }));
+        }
+    }
+
+    /// A peer asks for a body.
+    pub(crate) fn on_fetch_batch(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: ReplicaId,
+        slot: Slot,
+        digest: Digest,
+    ) -> Result<(), Ignored> {
+        let entry = self.log.get(&slot);
+        if from == self.config.id {
+            return Err(Ignored::Unsolicited);
+        }
+        if !entry.is_some_and(|entry| entry.durable.contains(&digest) || entry.bodies.contains_key(&digest)) {
+            return Err(Ignored::OutOfWindow);
+        }
+        let held = entry.and_then(|entry| entry.bodies.get(&digest)).cloned();
+        if !self.peers.may_answer(from, turn.now, self.config.status_interval()) {
+            return Err(Ignored::TooSoon);
+        }
+        match held {
+            Some(batch) => turn.push(Effect::Send(from, Message::Batch { slot, batch })),
+            None => turn.push(Effect::SendBatch { to: from, slot, digest }),
+        }
+        Ok(())
+    }
+
+    /// A peer is behind and asks for decided slots.
+    pub(crate) fn on_fetch_decided(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: ReplicaId,
+        first: Slot,
+        to: Slot,
+    ) -> Result<(), Ignored> {
+        let last = to.min(self.executed).min(first.plus(self.config.pipeline.saturating_sub(1)));
+        if from == self.config.id || first == Slot::GENESIS {
+            return Err(Ignored::Unsolicited);
+        }
+        if first > last {
+            return Err(Ignored::OutOfWindow);
+        }
+        if !self.peers.may_answer(from, turn.now, self.config.status_interval()) {
+            return Err(Ignored::TooSoon);
+        }
+        turn.push(Effect::SendDecided { to: from, from: first, last });
+        Ok(())
+    }
+
+    /// Upon a commit certificate: the slot is decided, whatever this replica has seen of it.
+    pub(crate) fn on_committed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: ReplicaId,
+        certificate: CommitCertificate,
+    ) -> Result<(), Ignored> {
+        self.check_decided(certificate.statement.slot)?;
+        self.adopt(turn, certificate, None);
+        self.catch_up(turn, Some(from));
+        Ok(())
+    }
+
+    /// Upon a decided slot with its body.
+    pub(crate) fn on_decided(
+        &mut self,
+        turn: &mut Turn<'_>,
+        _from: ReplicaId,
+        certificate: CommitCertificate,
+        batch: Option<Arc<crate::batch::Batch>>,
+    ) -> Result<(), Ignored> {
+        let slot = certificate.statement.slot;
+        self.check_decided(slot)?;
+        if slot > self.issued.plus(self.config.pipeline.saturating_mul(2)) {
+            return Err(Ignored::OutOfWindow);
+        }
+        self.adopt(turn, certificate, batch);
+        self.execute_decided(turn);
+        if let Some(fetch) = self.peers.fetch()
+            && fetch.to <= self.issued
+        {
+            self.peers.set_fetch(None);
+            self.catch_up(turn, Some(fetch.source));
+        }
+        Ok(())
+    }
+
+    fn check_decided(&self, slot: Slot) -> Result<(), Ignored> {
+        if slot <= self.issued {
+            Err(Ignored::Stale)
+        } else if slot > self.issued.plus(self.config.window) {
+            Err(Ignored::OutOfWindow)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Asks for the next decided slots, if a certificate proves that there are some; one request at a time.
+    pub(crate) fn catch_up(&mut self, turn: &mut Turn<'_>, prefer: Option<ReplicaId>) {
+        let proved_by_commit =
+            self.decided.last_key_value().map(|(slot, decision)| (*slot, decision.certificate.signers().collect()));
+        let proved_by_checkpoint =
+            self.ahead.as_ref().map(|ahead| (ahead.statement.slot, ahead.signers().collect::<Vec<_>>()));
+        let Some((target, signers)) = proved_by_commit.max(proved_by_checkpoint) else { return };
+        let first = self.issued.next();
+        if target < first || self.peers.fetch().is_some() {
+            return;
+        }
+        let sources: Vec<ReplicaId> = signers.into_iter().filter(|source| *source != self.config.id).collect();
+        let step = self.peers.next_slot_turn();
+        let Some(source) = prefer.or_else(|| sources.get(step % sources.len().max(1)).copied()) else { return };
+        let to = target.min(first.plus(self.config.pipeline.saturating_sub(1)));
+        self.peers.set_fetch(Some(Fetch { to, source }));
+        turn.push(Effect::Send(source, Message::FetchDecided { from: first, to }));
+    }
+
+    /// A peer no longer holds what was asked for. When one honest replica among them says so, an operator must know.
+    pub(crate) fn on_pruned(&mut self, turn: &mut Turn<'_>, from: ReplicaId, oldest: Slot) -> Result<(), Ignored> {
+        let needed = self.issued.next();
+        if self.peers.fetch().is_none_or(|fetch| fetch.source != from) || oldest <= needed {
+            return Err(Ignored::Unsolicited);
+        }
+        self.peers.set_fetch(None);
+        let weak = self.config.weak();
+        let beyond: Vec<Slot> = self.peers.pruned(from, oldest).filter(|oldest| *oldest > needed).collect();
+        if beyond.len() == weak {
+            let oldest = beyond.into_iter().min().unwrap_or(oldest);
+            turn.push(Effect::Alarm(crate::effect::Alarm::NeedsSnapshot { needed, oldest }));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! What is remembered of each peer, so that no peer's questions cost more than their share.
+
+use crate::types::{Millis, Slot};
+use alloc::collections::BTreeMap;
+use varangian_crypto::ReplicaId;
+
+/// Questions of one peer that are answered per status interval.
+const ANSWERS: u32 = 64;
+
+/// See the module. One entry per peer that ever asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Peers {
+    asked: BTreeMap<ReplicaId, Asked>,
+    /// From where each peer says it still holds decided slots.
+    pruned: BTreeMap<ReplicaId, Slot>,
+    /// The decided slots that were asked for last.
+    fetch: Option<Fetch>,
+    body_turn: usize,
+    slot_turn: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Asked {
+    status: Option<Millis>,
+    since: Millis,
+    answered: u32,
+}
+
+/// A running request for decided slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fetch {
+    /// Last slot asked for.
+    pub to: Slot,
+    /// Who was asked.
+    pub source: ReplicaId,
+}
+
+impl Peers {
+    /// Whether a status of `peer` may be answered: twice per interval at most.
+    pub fn may_answer_status(&mut self, peer: ReplicaId, now: Millis, interval: Millis) -> bool {
+        let asked = self.asked.entry(peer).or_default();
+        if asked.status.is_some_and(|last| now < last.saturating_add(interval / 2)) {
+            return false;
+        }
+        asked.status = Some(now);
+        true
+    }
+
+    /// Whether a question of `peer` may be answered.
+    pub fn may_answer(&mut self, peer: ReplicaId, now: Millis, interval: Millis) -> bool {
+        let asked = self.asked.entry(peer).or_default();
+        if now >= asked.since.saturating_add(interval) {
+            asked.since = now;
+            asked.answered = 0;
+        }
+        if asked.answered >= ANSWERS {
+            return false;
+        }
+        asked.answered += 1;
+        true
+    }
+
+    /// A new connection: whatever was answered before may be lost.
+    pub fn connected(&mut self, peer: ReplicaId) {
+        self.asked.remove(&peer);
+    }
+
+    /// Remembers what a peer says it no longer holds; gives the slots of all who said so.
+    pub fn pruned(&mut self, peer: ReplicaId, oldest: Slot) -> impl Iterator<Item = Slot> + '_ {
+        self.pruned.insert(peer, oldest);
+        self.pruned.values().copied()
+    }
+
+    /// The running request.
+    #[must_use]
+    pub const fn fetch(&self) -> Option<Fetch> {
+        self.fetch
+    }
+
+    /// Begins or ends a request.
+    pub const fn set_fetch(&mut self, fetch: Option<Fetch>) {
+        self.fetch = fetch;
+    }
+
+    /// A number that grows by one with every round of questions for bodies, to go round sources.
+    pub const fn next_body_turn(&mut self) -> usize {
+        self.body_turn = self.body_turn.wrapping_add(1);
+        self.body_turn
+    }
+
+    /// The same for decided slots. (One number for both would grow by two between two equal questions, and skip every other source.)
+    pub const fn next_slot_turn(&mut self) -> usize {
+        self.slot_turn = self.slot_turn.wrapping_add(1);
+        self.slot_turn
+    }
+}

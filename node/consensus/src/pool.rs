@@ -1,0 +1,345 @@
+//! Commands that wait for their order: admission, fairness, arming.
+//!
+//! Keyed by (client, sequence), not by bytes. Every client has its share, so nobody's flood takes another's place; a primary
+//! serves its own clients and each backup in turn, and within each the clients in turn. A backup arms at most `A` commands: those
+//! it has handed to the primary, and whose deadline it watches; the rest wait unarmed.
+
+use crate::client_table::{ClientTable, Outcome};
+use crate::command::{Command, Identity};
+use crate::config::Config;
+use crate::effect::Ignored;
+use crate::types::{Millis, Sequence};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::ops::Bound;
+use varangian_crypto::{ClientKey, ReplicaId};
+
+/// Where a command came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// A client's own connection, or a batch that lost its slot.
+    Client,
+    /// A backup handed it on.
+    Backup(ReplicaId),
+}
+
+/// What this replica does for a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Stage {
+    /// Nothing yet.
+    Waiting,
+    /// A backup watches its deadline.
+    Armed(Millis),
+    /// The primary will put it into a batch.
+    Ready,
+    /// It is in a batch that has a slot.
+    Proposed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Entry {
+    command: Command,
+    source: Source,
+    stage: Stage,
+}
+
+/// Identities in an order that serves clients in turn, each client's lowest sequence first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct FairQueue {
+    clients: BTreeMap<ClientKey, BTreeSet<Sequence>>,
+    served: Option<ClientKey>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Pool {
+    entries: BTreeMap<Identity, Entry>,
+    shares: BTreeMap<(Source, Option<ClientKey>), usize>,
+    bytes: usize,
+    waiting: FairQueue,
+    deadlines: BTreeSet<(Millis, Identity)>,
+    ready: BTreeMap<Source, FairQueue>,
+    served: Option<Source>,
+    ready_bytes: usize,
+    ready_operations: u64,
+}
+
+/// What a replica is to the commands that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It proposes them.
+    Primary,
+    /// It hands them on, or keeps them until there is a primary.
+    Backup,
+}
+
+impl FairQueue {
+    fn push(&mut self, identity: Identity) {
+        self.clients.entry(identity.client).or_default().insert(identity.sequence);
+    }
+
+    fn remove(&mut self, identity: &Identity) {
+        if let Some(sequences) = self.clients.get_mut(&identity.client) {
+            sequences.remove(&identity.sequence);
+            if sequences.is_empty() {
+                self.clients.remove(&identity.client);
+            }
+        }
+    }
+
+    /// The identity whose turn it is.
+    fn peek(&self) -> Option<Identity> {
+        let after = self.served.map_or(Bound::Unbounded, Bound::Excluded);
+        let (client, sequences) =
+            self.clients.range((after, Bound::Unbounded)).next().or_else(|| self.clients.iter().next())?;
+        sequences.first().map(|sequence| Identity { client: *client, sequence: *sequence })
+    }
+
+    fn take(&mut self, identity: &Identity) {
+        self.remove(identity);
+        self.served = Some(identity.client);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+}
+
+impl Pool {
+    /// Admits a command.
+    ///
+    /// # Errors
+    /// [`Ignored::Duplicate`] if its identity is held; [`Ignored::Busy`] if its client's share, or its backup's, is used up. Then
+    /// nothing changed.
+    pub fn insert(&mut self, command: Command, source: Source, role: Role, config: &Config) -> Result<(), Ignored> {
+        let identity = command.identity();
+        if self.entries.contains_key(&identity) {
+            return Err(Ignored::Duplicate);
+        }
+        let share = Self::share(source, &identity);
+        let held = self.shares.get(&share).copied().unwrap_or(0);
+        let limit = match source {
+            Source::Client => config.pool_commands,
+            Source::Backup(_) => config.armed,
+        };
+        let crowded = self.bytes.saturating_add(command.encoded().len()) > config.pool_bytes;
+        // A share of its own for each client that may be admitted and each backup, and no more: keys cost nothing.
+        let shares = config.admission.maximum().saturating_add(config.quorums.n());
+        if held >= limit || (crowded && held > 0) || (held == 0 && self.shares.len() >= shares) {
+            return Err(Ignored::Busy);
+        }
+        *self.shares.entry(share).or_default() += 1;
+        self.bytes += command.encoded().len();
+        self.entries.insert(identity, Entry { command, source, stage: Stage::Waiting });
+        self.enqueue(identity, role);
+        Ok(())
+    }
+
+    /// Forgets a command: its outcome is decided.
+    pub fn remove(&mut self, identity: &Identity) {
+        self.unstage(identity);
+        if let Some(entry) = self.entries.remove(identity) {
+            self.bytes -= entry.command.encoded().len();
+            let share = Self::share(entry.source, identity);
+            if let Some(count) = self.shares.get_mut(&share) {
+                *count -= 1;
+                if *count == 0 {
+                    self.shares.remove(&share);
+                }
+            }
+        }
+    }
+
+    /// Forgets the commands of `client` up to `floor`: they are too old now, which is an outcome too.
+    pub fn remove_old(&mut self, client: ClientKey, floor: Sequence) {
+        let range = Identity { client, sequence: 0 }..=Identity { client, sequence: floor };
+        let old: Vec<_> = self.entries.range(range).map(|(identity, _)| *identity).collect();
+        for identity in &old {
+            self.remove(identity);
+        }
+    }
+
+    /// Forgets the commands of clients that are not admitted any more.
+    pub fn remove_refused(&mut self, clients: &ClientTable) {
+        let refused = |identity: &&Identity| clients.outcome(identity) == Outcome::Refused;
+        let refused: Vec<_> = self.entries.keys().filter(refused).copied().collect();
+        for identity in &refused {
+            self.remove(identity);
+        }
+    }
+
+    /// It stands in a batch that has a slot in this view: it is neither proposed again nor armed any less.
+    pub fn mark_proposed(&mut self, identity: &Identity) {
+        if self.entries.get(identity).is_some_and(|entry| entry.stage == Stage::Ready) {
+            self.unstage(identity);
+            self.set_stage(identity, Stage::Proposed);
+        }
+    }
+
+    /// A view begins or ends: every command is armed, or ready, anew.
+    pub fn restart(&mut self, role: Role) {
+        self.waiting = FairQueue::default();
+        self.deadlines.clear();
+        self.ready.clear();
+        self.ready_bytes = 0;
+        self.ready_operations = 0;
+        let identities: Vec<_> = self.entries.keys().copied().collect();
+        for identity in identities {
+            self.set_stage(&identity, Stage::Waiting);
+            self.enqueue(identity, role);
+        }
+    }
+
+    /// Arms the next command, if one waits and there is a place: the command to hand to the primary.
+    pub fn arm(&mut self, deadline: Millis, config: &Config) -> Option<Command> {
+        if self.deadlines.len() >= config.armed {
+            return None;
+        }
+        let identity = self.waiting.peek()?;
+        self.waiting.take(&identity);
+        self.deadlines.insert((deadline, identity));
+        let entry = self.entries.get_mut(&identity)?;
+        entry.stage = Stage::Armed(deadline);
+        Some(entry.command.clone())
+    }
+
+    /// The armed command with the earliest deadline.
+    #[must_use]
+    pub fn earliest(&self) -> Option<(Millis, Identity)> {
+        self.deadlines.first().copied()
+    }
+
+    /// The armed commands, the earliest deadline first.
+    pub fn armed_commands(&self) -> impl Iterator<Item = &Command> {
+        self.deadlines.iter().filter_map(|(_, identity)| self.entries.get(identity)).map(|entry| &entry.command)
+    }
+
+    /// Whether this very command is still armed for this deadline.
+    #[must_use]
+    pub fn is_armed(&self, armed: &(Millis, Identity)) -> bool {
+        self.deadlines.contains(armed)
+    }
+
+    /// Gives every armed command until `deadline`.
+    pub fn extend(&mut self, deadline: Millis) {
+        for (_, identity) in core::mem::take(&mut self.deadlines) {
+            self.set_stage(&identity, Stage::Armed(deadline));
+            self.deadlines.insert((deadline, identity));
+        }
+    }
+
+    /// Whether a batch could be filled to its limits.
+    #[must_use]
+    pub const fn fills_a_batch(&self, config: &Config) -> bool {
+        self.ready_bytes >= config.batch_bytes || self.ready_operations >= config.batch_operations
+    }
+
+    /// Takes the commands of the next batch, in fair order, within the limits.
+    pub fn take_batch(&mut self, config: &Config) -> Vec<Command> {
+        let mut batch = Vec::new();
+        let (mut bytes, mut operations) = (0, 0);
+        while let Some((source, identity)) = self.next_ready() {
+            let Some(entry) = self.entries.get(&identity) else { break };
+            let command = entry.command.clone();
+            bytes += command.encoded().len();
+            operations += u64::from(command.operation_count());
+            if bytes > config.batch_bytes || operations > config.batch_operations {
+                break;
+            }
+            self.served = Some(source);
+            if let Some(queue) = self.ready.get_mut(&source) {
+                queue.served = Some(identity.client);
+            }
+            self.mark_proposed(&identity);
+            batch.push(command);
+        }
+        batch
+    }
+
+    /// Whether there is anything to propose.
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Commands held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no command is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Commands whose deadline is watched.
+    #[must_use]
+    pub fn armed(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    /// Bytes of the commands held.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    const fn share(source: Source, identity: &Identity) -> (Source, Option<ClientKey>) {
+        match source {
+            Source::Client => (source, Some(identity.client)),
+            Source::Backup(_) => (source, None),
+        }
+    }
+
+    fn enqueue(&mut self, identity: Identity, role: Role) {
+        match role {
+            Role::Backup => self.waiting.push(identity),
+            Role::Primary => {
+                if let Some(entry) = self.entries.get_mut(&identity) {
+                    entry.stage = Stage::Ready;
+                    self.ready_bytes += entry.command.encoded().len();
+                    self.ready_operations += u64::from(entry.command.operation_count());
+                    self.ready.entry(entry.source).or_default().push(identity);
+                }
+            }
+        }
+    }
+
+    /// Takes it out of the queue of its stage.
+    fn unstage(&mut self, identity: &Identity) {
+        let Some(entry) = self.entries.get(identity) else { return };
+        match entry.stage {
+            Stage::Waiting => self.waiting.remove(identity),
+            Stage::Armed(deadline) => {
+                self.deadlines.remove(&(deadline, *identity));
+            }
+            Stage::Ready => {
+                self.ready_bytes -= entry.command.encoded().len();
+                self.ready_operations -= u64::from(entry.command.operation_count());
+                if let Some(queue) = self.ready.get_mut(&entry.source) {
+                    queue.remove(identity);
+                    if queue.is_empty() {
+                        self.ready.remove(&entry.source);
+                    }
+                }
+            }
+            Stage::Proposed => {}
+        }
+    }
+
+    fn set_stage(&mut self, identity: &Identity, stage: Stage) {
+        if let Some(entry) = self.entries.get_mut(identity) {
+            entry.stage = stage;
+        }
+    }
+
+    /// Sources in turn, each source's clients in turn.
+    fn next_ready(&self) -> Option<(Source, Identity)> {
+        let after = self.served.map_or(Bound::Unbounded, Bound::Excluded);
+        let (source, queue) =
+            self.ready.range((after, Bound::Unbounded)).next().or_else(|| self.ready.iter().next())?;
+        queue.peek().map(|identity| (*source, identity))
+    }
+}

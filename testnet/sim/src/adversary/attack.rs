@@ -1,0 +1,152 @@
+//! Every attack by name: `equivocate`, `equivocate@view=2..5`, `withhold@slot=10..20`, `silent@p=0.3,seed=7`.
+//!
+//! What stands behind the `@` is a [`Trigger`]; without one the attack always strikes.
+
+use super::behaviour::Behaviour;
+use super::double_voter::DoubleVoter;
+use super::equivocating_primary::EquivocatingPrimary;
+use super::error::{AttackError, nearest};
+use super::hand::Hand;
+use super::silent_primary::SilentPrimary;
+use super::trigger::Trigger;
+use super::vote_withholder::{Hearers, VoteWithholder};
+use super::wrapper::Adversary;
+use core::fmt;
+use core::str::FromStr;
+use varangian_crypto::{Committee, Signer};
+use varangian_runner::Io;
+
+/// A kind of attack: what a person who chooses one must know.
+#[derive(Debug)]
+pub struct Kind {
+    /// What a scenario calls it.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub description: &'static str,
+    /// Its rows in the table of attacks.
+    pub rows: &'static [u8],
+    /// What must hold it off, in one line.
+    pub defence: &'static str,
+    /// Whether it signs what no honest replica signs, so that honest replicas can prove it.
+    pub provable: bool,
+    behaviour: fn() -> Box<dyn Behaviour>,
+}
+
+/// All kinds, in the order in which they are listed.
+pub static ATTACKS: [Kind; 5] = [
+    Kind {
+        name: "silent",
+        description: "sends nothing in the views that it leads",
+        rows: &[2],
+        defence: "a timer per pending command; the next primary gets the command",
+        provable: false,
+        behaviour: || Box::new(SilentPrimary::default()),
+    },
+    Kind {
+        name: "equivocate",
+        description: "as primary, tells half of the backups one batch and the other half another",
+        rows: &[1],
+        defence: "the first pre-prepare binds; two signed ones are evidence and end the view",
+        provable: true,
+        behaviour: || Box::new(EquivocatingPrimary::default()),
+    },
+    Kind {
+        name: "withhold",
+        description: "keeps its PREPAREs and COMMITs to itself",
+        rows: &[9],
+        defence: "the honest replicas are a quorum without it",
+        provable: false,
+        behaviour: || Box::new(VoteWithholder::new(Hearers::Nobody)),
+    },
+    Kind {
+        name: "withhold-partly",
+        description: "sends its PREPAREs and COMMITs to f+1 peers only",
+        rows: &[9],
+        defence: "status exchange and transferable certificates reach those who were left out",
+        provable: false,
+        behaviour: || Box::new(VoteWithholder::new(Hearers::Weak)),
+    },
+    Kind {
+        name: "double-vote",
+        description: "signs PREPAREs and COMMITs for two digests per view and slot",
+        rows: &[10],
+        defence: "the first vote of a sender counts, the second is evidence",
+        provable: true,
+        behaviour: || Box::new(DoubleVoter),
+    },
+];
+
+/// A kind of attack and when it strikes.
+#[derive(Clone, Copy, Debug)]
+pub struct Attack {
+    kind: &'static Kind,
+    trigger: Trigger,
+}
+
+impl Attack {
+    /// Reads `NAME` or `NAME@TRIGGER`.
+    ///
+    /// # Errors
+    /// [`AttackError`], which says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, AttackError> {
+        let (name, trigger) = match text.split_once('@') {
+            None => (text, Trigger::Always),
+            Some((name, trigger)) => (name, trigger.parse()?),
+        };
+        let kind = ATTACKS.iter().find(|kind| kind.name == name);
+        let unknown = || AttackError::UnknownAttack {
+            name: name.to_owned(),
+            suggestion: nearest(name, ATTACKS.iter().map(|kind| kind.name)),
+            known: ATTACKS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", "),
+        };
+        Ok(Self { kind: kind.ok_or_else(unknown)?, trigger })
+    }
+
+    /// What it does.
+    #[must_use]
+    pub const fn kind(&self) -> &'static Kind {
+        self.kind
+    }
+
+    /// When it strikes.
+    #[must_use]
+    pub const fn trigger(&self) -> Trigger {
+        self.trigger
+    }
+
+    /// The same attack at other places.
+    #[must_use]
+    pub const fn with_trigger(self, trigger: Trigger) -> Self {
+        Self { trigger, ..self }
+    }
+
+    /// Puts the attack between the core of the replica that `signer` signs for and its shell.
+    #[must_use]
+    pub fn wrap<I: Io>(&self, io: I, signer: Signer, committee: &Committee) -> Adversary<I> {
+        let mut adversary = Adversary::honest(io);
+        self.corrupt(&mut adversary, signer, committee);
+        adversary
+    }
+
+    /// The same for a replica that runs already, in the place of an earlier attack.
+    pub fn corrupt<I>(&self, replica: &mut Adversary<I>, signer: Signer, committee: &Committee) {
+        replica.corrupt(Hand::new(signer, committee, self.trigger), (self.kind.behaviour)());
+    }
+}
+
+impl FromStr for Attack {
+    type Err = AttackError;
+
+    fn from_str(text: &str) -> Result<Self, AttackError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Attack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.trigger {
+            Trigger::Always => f.write_str(self.kind.name),
+            trigger => write!(f, "{}@{trigger}", self.kind.name),
+        }
+    }
+}

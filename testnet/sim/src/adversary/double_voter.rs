@@ -1,0 +1,57 @@
+//! A replica that votes twice (faults, row 10).
+//!
+//! Beside each PREPARE and COMMIT it signs another one for the same view and slot and a digest that no batch has. Every peer gets both: one half
+//! the true vote first, the other half the lie, so that with some the true vote comes too late to count. Retransmissions tell the truth.
+//!
+//! Defence: the first vote of a sender counts and the second proves its fault; neither can take the place of the other, and no quorum counts one
+//! replica twice. The fault is the signer's alone: it ends nobody's view.
+
+use super::behaviour::Behaviour;
+use super::hand::Hand;
+use varangian_consensus::{Commit, Message, Prepare, Vote};
+use varangian_crypto::{Digest, ReplicaId, sha256};
+use varangian_runner::Io;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct DoubleVoter;
+
+impl Behaviour for DoubleVoter {
+    fn vote(&mut self, hand: &Hand, vote: Vote, io: &mut dyn Io) {
+        match second_vote(hand, &vote) {
+            Some(second) => {
+                let misled = hand.peers().len() / 2;
+                for hearer in hand.peers().take(misled) {
+                    hand.lie(io, hearer, second.clone());
+                }
+                io.vote(vote);
+                for hearer in hand.peers().skip(misled) {
+                    hand.lie(io, hearer, second.clone());
+                }
+            }
+            None => io.vote(vote),
+        }
+    }
+
+    fn send(&mut self, _: &Hand, to: ReplicaId, message: Message, io: &mut dyn Io) {
+        io.send(to, message);
+    }
+}
+
+/// What it says beside `vote`, where it strikes.
+fn second_vote(hand: &Hand, vote: &Vote) -> Option<Vote> {
+    match vote {
+        Vote::Prepare(prepare) if hand.strikes(prepare.view, Some(prepare.slot)) => {
+            Some(Vote::Prepare(Prepare { digest: another(&prepare.digest), ..*prepare }))
+        }
+        Vote::Commit(commit) if hand.strikes(commit.view, Some(commit.slot)) => {
+            Some(Vote::Commit(Commit { digest: another(&commit.digest), ..*commit }))
+        }
+        _ => None,
+    }
+}
+
+/// The same for the same digest, so that after a restart it is the same lie. (A third digest would be as bad; this one is reproducible.)
+fn another(digest: &Digest) -> Digest {
+    sha256("varangian double vote", &[digest.as_bytes()])
+}

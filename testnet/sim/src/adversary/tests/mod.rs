@@ -1,0 +1,9 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod attack;
+mod behaviour;
+mod campaign;
+mod cluster;
+mod honest;
+mod recorder;
+mod trigger;
