@@ -1,0 +1,175 @@
+//! Everything that a peer or a client can make grow, and where it ends.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod properties_support;
+
+use properties_support::{Lone, World, digest, small};
+use std::sync::Arc;
+use varangian_consensus::pool::{Pool, Role, Source};
+use varangian_consensus::vote::{MAX_REPLICAS, MAX_WINDOW};
+use varangian_consensus::{Batch, Effect, Ignored, Message, Phase, Record, Slot, View};
+use varangian_crypto::{Clients, Genesis, GenesisError, Parameters, ReplicaId};
+
+fn evidence_on_disk(lone: &Lone<'_>) -> usize {
+    lone.effects.iter().filter(|effect| matches!(effect, Effect::Persist(Record::Evidence(_)))).count()
+}
+
+/// A VIEW-CHANGE without its certificates would be a forgotten promise. So no genesis may have a window that the messages cannot hold.
+#[test]
+fn no_genesis_outgrows_the_messages() {
+    let world = World::new(4);
+    let with = |parameters: Parameters| {
+        Genesis::new("big".into(), parameters, world.genesis.replicas().to_vec(), Clients::Open { maximum: 1 })
+    };
+    let big = Parameters { max_frame_bytes: 1 << 30, ..Parameters::default() };
+    for window in [MAX_WINDOW as u64 + 1, 2 * MAX_WINDOW as u64, 1 << 32, u64::MAX] {
+        assert!(with(Parameters { window, ..big.clone() }).is_err(), "a window of {window} fits no VIEW-CHANGE");
+    }
+    for window in [4096, 8192, 100_000, 1 << 19, 1 << 20] {
+        let fits = window <= MAX_WINDOW as u64;
+        let outcome = with(Parameters { window, ..big.clone() });
+        assert!(fits || matches!(outcome, Err(GenesisError::Range { .. })), "a window of {window} fits no VIEW-CHANGE");
+    }
+    assert_eq!(MAX_REPLICAS, varangian_crypto::MAX_REPLICAS);
+}
+
+/// One who misbehaves without end is accused, not recorded without end.
+#[test]
+fn endless_misbehaviour_leaves_bounded_evidence() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    for view in 1..=300 {
+        // Each one signed, each one invalid, each one of another view.
+        let bad = world.view_change(3, view, None, vec![world.prepared(view, 1, digest(1))]);
+        let _known_or_new = lone.hear(3, Message::ViewChange(Box::new(bad)));
+    }
+    let recorded = evidence_on_disk(&lone);
+    assert!((1..=64).contains(&recorded), "{recorded} records of one replica's evidence");
+    // Somebody else's is recorded still.
+    let other = world.view_change(2, 1, None, vec![world.prepared(1, 1, digest(1))]);
+    lone.hear(2, Message::ViewChange(Box::new(other))).unwrap();
+    assert_eq!(evidence_on_disk(&lone), recorded + 1);
+    assert_eq!((lone.replica.view(), lone.replica.phase()), (View(0), Phase::Active));
+}
+
+/// The same misbehaviour shown again, after a restart too, is not recorded again.
+#[test]
+fn known_evidence_is_not_recorded_again_after_a_restart() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    let one = world.prepare(2, 0, 1, digest(1));
+    let two = world.prepare(2, 0, 1, digest(2));
+    lone.hear(2, Message::Prepare(one.clone())).unwrap();
+    lone.hear(2, Message::Prepare(two.clone())).unwrap();
+    assert_eq!(evidence_on_disk(&lone), 1);
+    let mut again = Lone::restart(&world, 1, lone.executed.clone(), lone.records());
+    again.hear(2, Message::Prepare(one)).unwrap();
+    again.hear(2, Message::Prepare(two)).unwrap();
+    assert_eq!(evidence_on_disk(&again), 0);
+}
+
+/// Open admission is open for a number of clients, and the pool has no more places than that.
+#[test]
+fn an_open_pool_holds_no_more_clients_than_will_be_admitted() {
+    let world = World::with(4, small(), 40, Some(10));
+    let config = world.config(1);
+    let mut pool = Pool::default();
+    let outcomes: Vec<_> = (0..40)
+        .map(|client| pool.insert(world.command(client, 1).into_inner(), Source::Client, Role::Backup, &config).is_ok())
+        .collect();
+    let admitted = outcomes.iter().filter(|admitted| **admitted).count();
+    assert!(admitted >= 10, "each client that may be admitted has a place");
+    assert!(admitted <= 10 + 4, "{admitted} places for 10 clients");
+    // A place that frees is there for the next.
+    pool.remove(&world.command(0, 1).identity());
+    pool.insert(world.command(39, 1).into_inner(), Source::Client, Role::Backup, &config).unwrap();
+}
+
+/// The primary sends bodies ahead of their pre-prepares; a faulty one cannot fill the memory with them.
+#[test]
+fn bodies_that_nobody_named_are_few() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    let mut held = 0;
+    for slot in 1..=20 {
+        for sequence in 1..=10 {
+            let batch = world.batch(0, sequence * 100 + slot);
+            held += usize::from(lone.hear(0, Message::Batch { slot: Slot(slot), batch }).is_ok());
+        }
+    }
+    let reach = 2 * world.config(1).pipeline as usize;
+    assert_eq!(held, 4 * reach, "four per slot, as far as the pipeline reaches twice");
+    // Nobody else's are held at all.
+    assert_eq!(lone.hear(2, Message::Batch { slot: Slot(1), batch: world.batch(1, 1) }), Err(Ignored::Unsolicited));
+}
+
+/// Votes for far slots and from the wrong senders leave no trace; far views one per sender and kind.
+#[test]
+fn votes_leave_traces_only_inside_the_window() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    let before = lone.replica.clone();
+    for slot in [0, 9, 10, 1000, u64::MAX] {
+        let expected = if slot == 0 { Ignored::Stale } else { Ignored::OutOfWindow };
+        for view in [0, 1, u64::MAX] {
+            for signer in [2, 3] {
+                if world.primary(view) != signer {
+                    let vote = world.prepare(signer, view, slot, digest(1));
+                    assert_eq!(lone.hear(signer, Message::Prepare(vote)), Err(expected));
+                }
+                let vote = world.commit(signer, view, slot, digest(1));
+                assert_eq!(lone.hear(signer, Message::Commit(vote)), Err(expected));
+            }
+            assert_eq!(lone.hear(0, Message::PrePrepare(world.pre_prepare(view, slot, digest(1)))), Err(expected));
+        }
+    }
+    assert!(before == lone.replica);
+    // A flood of views: the last is the highest, and nothing else is held.
+    let mut only = Lone::new(&world, 1);
+    for view in (1..200).filter(|view| world.primary(*view) != 2) {
+        lone.hear(2, Message::Prepare(world.prepare(2, view, 1, digest(view)))).unwrap();
+    }
+    only.hear(2, Message::Prepare(world.prepare(2, 199, 1, digest(199)))).unwrap();
+    let (mut one, mut other) = (format!("{:?}", lone.replica), format!("{:?}", only.replica));
+    // Timers apart, which count generations.
+    for text in [&mut one, &mut other] {
+        text.truncate(text.find("pacing").unwrap());
+    }
+    assert_eq!(one, other);
+}
+
+/// Slots decided by certificates are held one window beyond what is executed.
+#[test]
+fn decided_slots_are_held_within_a_window() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    for slot in 2..=100 {
+        let outcome = lone.hear(0, Message::Committed(world.committed(0, slot, digest(slot))));
+        assert_eq!(outcome.is_ok(), slot <= world.config(1).window, "slot {slot}");
+    }
+    let body: Arc<Batch> = world.batch(0, 1);
+    lone.decide(0, 0, 1, Some(body)).unwrap();
+    assert_eq!(lone.executed.slot, Slot(1));
+}
+
+/// Questions beyond a peer's share go unanswered, and cost nothing.
+#[test]
+fn questions_are_answered_up_to_a_share() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    lone.decide(0, 0, 1, Some(world.batch(0, 1))).unwrap();
+    let ask = Message::FetchDecided { from: Slot(1), to: Slot(9) };
+    let mut answered = 0;
+    while lone.hear(2, ask.clone()) == Ok(()) {
+        answered += 1;
+        assert!(answered <= 1000, "no end to the answers");
+    }
+    assert_eq!(lone.hear(2, ask.clone()), Err(Ignored::TooSoon));
+    assert_eq!(lone.hear(3, ask.clone()), Ok(()), "another peer has its own share");
+    lone.now += world.config(1).status_interval();
+    assert_eq!(lone.hear(2, ask), Ok(()), "and so has the next interval");
+    let answers =
+        lone.effects.iter().filter(|effect| matches!(effect, Effect::SendDecided { to: ReplicaId(2), .. })).count();
+    assert_eq!(answers, answered + 1);
+}
