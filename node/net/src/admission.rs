@@ -1,0 +1,150 @@
+//! Which incoming connection may begin a handshake: bounds in all, per address, and on handshakes at a time.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use crate::{limits::AdmissionLimits, stats::AdmissionStats};
+
+/// Counts connections and decides on new ones.
+pub(crate) struct Gate {
+    limits: AdmissionLimits,
+    book: Mutex<Book>,
+    admitted: AtomicU64,
+    retried: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+}
+
+#[derive(Default)]
+struct Book {
+    connections: usize,
+    handshakes: usize,
+    /// Only addresses with connections: at most as many entries as connections.
+    addresses: HashMap<IpAddr, usize>,
+}
+
+/// What to do with a connection attempt.
+pub(crate) enum Verdict {
+    /// Begin the handshake and keep the ticket as long as the connection lives.
+    Admit(Ticket),
+    /// Let it prove its address first.
+    Retry,
+    /// Send it away.
+    Refuse,
+}
+
+/// A place in the book; given back when dropped.
+pub(crate) struct Ticket {
+    gate: Arc<Gate>,
+    address: IpAddr,
+    handshaking: bool,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: AdmissionLimits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            book: Mutex::default(),
+            admitted: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        })
+    }
+
+    /// Decides on an attempt from `address`; `validated`: it has proved that it receives what is sent there.
+    pub(crate) fn judge(self: &Arc<Self>, address: IpAddr, validated: bool) -> Verdict {
+        let address = counted_as(address);
+        let mut book = self.lock();
+        let here = book.addresses.get(&address).copied().unwrap_or(0);
+        let limits = &self.limits;
+        if book.connections >= limits.connections || book.handshakes >= limits.handshakes {
+            self.refused.fetch_add(1, Relaxed);
+            return Verdict::Refuse;
+        }
+        let suspicious = book.handshakes >= limits.retry_above || 2 * here >= limits.per_address;
+        if suspicious && !validated {
+            self.retried.fetch_add(1, Relaxed);
+            return Verdict::Retry;
+        }
+        if here >= limits.per_address {
+            self.refused.fetch_add(1, Relaxed);
+            return Verdict::Refuse;
+        }
+        book.connections += 1;
+        book.handshakes += 1;
+        *book.addresses.entry(address).or_insert(0) += 1;
+        self.admitted.fetch_add(1, Relaxed);
+        Verdict::Admit(Ticket { gate: Arc::clone(self), address, handshaking: true })
+    }
+
+    pub(crate) fn limits(&self) -> &AdmissionLimits {
+        &self.limits
+    }
+
+    pub(crate) fn handshake_failed(&self) {
+        self.failed.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn stats(&self) -> AdmissionStats {
+        let book = self.lock();
+        AdmissionStats {
+            connections: book.connections,
+            handshakes: book.handshakes,
+            admitted: self.admitted.load(Relaxed),
+            retried: self.retried.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket {
+    /// The handshake is over: the connection stays, its place among the handshakes is free.
+    pub(crate) fn established(&mut self) {
+        if self.handshaking {
+            self.handshaking = false;
+            self.gate.lock().handshakes -= 1;
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut book = self.gate.lock();
+        book.connections -= 1;
+        if self.handshaking {
+            book.handshakes -= 1;
+        }
+        if let Some(count) = book.addresses.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                book.addresses.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Whoever has one IPv6 address has its /64.
+fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests;

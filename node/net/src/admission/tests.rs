@@ -1,0 +1,100 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use super::*;
+
+const WIDE: AdmissionLimits = AdmissionLimits {
+    connections: 1000,
+    per_address: 1000,
+    handshakes: 1000,
+    retry_above: 1000,
+    handshake_deadline: Duration::from_secs(1),
+};
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn ticket(gate: &Arc<Gate>, from: &str) -> Ticket {
+    match gate.judge(address(from), false) {
+        Verdict::Admit(ticket) => ticket,
+        Verdict::Retry => panic!("retry"),
+        Verdict::Refuse => panic!("refused"),
+    }
+}
+
+fn is_refused(gate: &Arc<Gate>, from: &str) -> bool {
+    matches!(gate.judge(address(from), true), Verdict::Refuse)
+}
+
+#[test]
+fn connections_are_bounded_and_come_back() {
+    let gate = Gate::new(AdmissionLimits { connections: 2, ..WIDE });
+    let first = ticket(&gate, "10.0.0.1");
+    let _second = ticket(&gate, "10.0.0.2");
+    assert!(is_refused(&gate, "10.0.0.3"));
+    drop(first);
+    let _third = ticket(&gate, "10.0.0.3");
+    assert_eq!(gate.stats().connections, 2);
+}
+
+#[test]
+fn handshakes_are_bounded_apart_from_connections() {
+    let gate = Gate::new(AdmissionLimits { handshakes: 1, ..WIDE });
+    let mut first = ticket(&gate, "10.0.0.1");
+    assert!(is_refused(&gate, "10.0.0.2"));
+    first.established();
+    first.established();
+    let _second = ticket(&gate, "10.0.0.2");
+    drop(first);
+    assert_eq!((gate.stats().connections, gate.stats().handshakes), (1, 1));
+}
+
+#[test]
+fn one_address_has_its_share_and_no_more() {
+    let gate = Gate::new(AdmissionLimits { per_address: 2, ..WIDE });
+    let held = [
+        ticket(&gate, "10.0.0.1"),
+        match gate.judge(address("10.0.0.1"), true) {
+            Verdict::Admit(ticket) => ticket,
+            _ => panic!("a validated address may use its whole share"),
+        },
+    ];
+    assert!(is_refused(&gate, "10.0.0.1"));
+    assert!(is_refused(&gate, "::ffff:10.0.0.1"), "the same address in IPv6 clothes");
+    let _other = ticket(&gate, "10.0.0.2");
+    drop(held);
+    let _again = ticket(&gate, "10.0.0.1");
+    assert_eq!(gate.lock().addresses.len(), 2, "only addresses with connections are kept");
+}
+
+#[test]
+fn a_network_of_ipv6_addresses_is_one() {
+    let gate = Gate::new(AdmissionLimits { per_address: 1, ..WIDE });
+    let _held = match gate.judge(address("2001:db8::1"), true) {
+        Verdict::Admit(ticket) => ticket,
+        _ => panic!("the first one is admitted"),
+    };
+    assert!(is_refused(&gate, "2001:db8::2"));
+    assert!(!is_refused(&gate, "2001:db8:0:1::1"));
+}
+
+#[test]
+fn under_load_strangers_prove_their_address() {
+    let gate = Gate::new(AdmissionLimits { retry_above: 1, ..WIDE });
+    let _held = ticket(&gate, "10.0.0.1");
+    assert!(matches!(gate.judge(address("10.0.0.2"), false), Verdict::Retry));
+    assert!(matches!(gate.judge(address("10.0.0.2"), true), Verdict::Admit(_)));
+}
+
+#[test]
+fn a_forged_address_cannot_use_up_the_share_of_its_owner() {
+    let gate = Gate::new(AdmissionLimits { per_address: 4, ..WIDE });
+    let forged = [ticket(&gate, "10.0.0.1"), ticket(&gate, "10.0.0.1")];
+    assert!(matches!(gate.judge(address("10.0.0.1"), false), Verdict::Retry), "forgeries get no further");
+    assert!(matches!(gate.judge(address("10.0.0.1"), true), Verdict::Admit(_)), "the owner does");
+    drop(forged);
+    let stats = gate.stats();
+    assert_eq!((stats.connections, stats.admitted, stats.retried), (0, 3, 1));
+}
