@@ -1,0 +1,295 @@
+//! The core's thread: inputs, timers, turns. It does no blocking work.
+//!
+//! A turn takes whatever inputs wait, gives each to the core, then runs the effects; so one group commit covers many inputs under load,
+//! and one input alone is not delayed.
+
+use crate::desk::Desk;
+use crate::event::{Event, Events};
+use crate::metrics::Metrics;
+use crate::shell::Shell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use varangian_client::protocol::{ReplicaStatus, Response};
+use varangian_consensus::{Delivery, Identity, Ignored, Input, Millis, Phase, Slot};
+use varangian_crypto::{Digest, ReplicaId};
+use varangian_net::ConnectionId;
+use varangian_runner::{Io, Runner, Token};
+
+/// Inputs from outside that wait for the core; who is ahead of it waits.
+const INPUTS: usize = 4096;
+/// Inputs of one turn.
+const TURN: usize = 256;
+
+/// What the core's thread is told.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are inputs: a box would cost each of them an allocation")]
+enum Told {
+    Input(Input),
+    Disconnected(ReplicaId),
+    Persisted(Token),
+    Status(ConnectionId),
+    Stop,
+    Fatal(String),
+}
+
+/// How other threads reach the core.
+#[derive(Clone, Debug)]
+pub struct CoreHandle {
+    me: ReplicaId,
+    /// From peers and clients: bounded.
+    outside: mpsc::Sender<Told>,
+    /// From the own threads: bounded by what the core has given them to do.
+    inside: mpsc::UnboundedSender<Told>,
+}
+
+/// The receiving end.
+#[derive(Debug)]
+pub struct CoreInbox {
+    outside: mpsc::Receiver<Told>,
+    inside: mpsc::UnboundedReceiver<Told>,
+}
+
+/// Both ends.
+#[must_use]
+pub fn channel(me: ReplicaId) -> (CoreHandle, CoreInbox) {
+    let (outside, outside_inbox) = mpsc::channel(INPUTS);
+    let (inside, inside_inbox) = mpsc::unbounded_channel();
+    (CoreHandle { me, outside, inside }, CoreInbox { outside: outside_inbox, inside: inside_inbox })
+}
+
+impl CoreHandle {
+    /// An input from outside. Waits while the core is behind; not for asynchronous contexts.
+    pub fn input(&self, input: Input) {
+        self.queue_outside(Told::Input(input));
+    }
+
+    /// A peer's connection is up.
+    pub fn connected(&self, peer: ReplicaId) {
+        self.queue_outside(Told::Input(Input::Connected(peer)));
+    }
+
+    /// A peer's connection is gone.
+    pub fn disconnected(&self, peer: ReplicaId) {
+        self.queue_outside(Told::Disconnected(peer));
+    }
+
+    /// Somebody at this connection asks where the replica stands.
+    pub fn ask_status(&self, connection: ConnectionId) {
+        self.queue_outside(Told::Status(connection));
+    }
+
+    /// Something from this replica itself.
+    pub fn deliver(&self, delivery: Delivery) {
+        self.queue_inside(Told::Input(Input::Message { from: self.me, delivery }));
+    }
+
+    /// A group commit is on disk.
+    pub fn persisted(&self, token: Token) {
+        self.queue_inside(Told::Persisted(token));
+    }
+
+    /// A slot is executed and written.
+    pub fn executed(&self, slot: Slot, state: Option<Digest>) {
+        self.queue_inside(Told::Input(Input::Executed { slot, state }));
+    }
+
+    /// The process must end, for this reason.
+    pub fn fatal(&self, reason: String) {
+        tracing::error!(reason, "fatal");
+        self.queue_inside(Told::Fatal(reason));
+    }
+
+    /// The process is asked to end.
+    pub fn stop(&self) {
+        self.queue_inside(Told::Stop);
+    }
+
+    fn queue_outside(&self, told: Told) {
+        if self.outside.blocking_send(told).is_err() {
+            tracing::trace!("the core has ended");
+        }
+    }
+
+    fn queue_inside(&self, told: Told) {
+        if self.inside.send(told).is_err() {
+            tracing::trace!("the core has ended");
+        }
+    }
+}
+
+/// Why the core's thread ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Stopped {
+        /// Last executed slot.
+        executed: Slot,
+    },
+    /// It had to.
+    Fatal(String),
+}
+
+/// The core with what its thread needs.
+pub struct Core<I> {
+    runner: Runner<I>,
+    /// The shell, in whatever it is wrapped.
+    shell: fn(&mut I) -> &mut Shell,
+    inbox: CoreInbox,
+    desk: Arc<Desk>,
+    events: Arc<Events>,
+    metrics: Arc<Metrics>,
+    began: Instant,
+    connected: BTreeSet<ReplicaId>,
+    ready: bool,
+}
+
+impl<I: Io> Core<I> {
+    /// Around a started runner whose time began at `began`.
+    pub fn new(
+        runner: Runner<I>,
+        shell: fn(&mut I) -> &mut Shell,
+        inbox: CoreInbox,
+        desk: Arc<Desk>,
+        events: Arc<Events>,
+        metrics: Arc<Metrics>,
+        began: Instant,
+    ) -> Self {
+        Self { runner, shell, inbox, desk, events, metrics, began, connected: BTreeSet::new(), ready: false }
+    }
+
+    /// Runs until it is told to end.
+    pub async fn run(mut self) -> Ended {
+        let (mut inside, mut outside) = (Vec::with_capacity(TURN), Vec::with_capacity(TURN));
+        self.observe();
+        loop {
+            let timer = self.shell().next_timer();
+            let idle = self.shell().own.is_empty();
+            tokio::select! {
+                biased;
+                count = self.inbox.inside.recv_many(&mut inside, TURN) => if count == 0 { return self.stopped() },
+                count = self.inbox.outside.recv_many(&mut outside, TURN) => if count == 0 { return self.stopped() },
+                () = sleep_until(timer.unwrap_or(self.began)), if timer.is_some() => {}
+                () = std::future::ready(()), if !idle => {}
+            }
+            // Whichever was waited for, the outside may have something too: one turn for both.
+            while outside.len() < TURN
+                && let Ok(more) = self.inbox.outside.try_recv()
+            {
+                outside.push(more);
+            }
+            for told in inside.drain(..).chain(outside.drain(..)) {
+                if let Some(ended) = self.hear(told) {
+                    return ended;
+                }
+            }
+            self.hear_itself();
+            self.runner.run();
+            self.observe();
+        }
+    }
+
+    /// What the shell holds for the core: its own deliveries, and timers that have run out.
+    fn hear_itself(&mut self) {
+        while let Some(delivery) = self.shell().own.pop_front() {
+            let from = self.shell().me;
+            self.step(Input::Message { from, delivery });
+        }
+        while let Some(input) = self.shell().expired(Instant::now()) {
+            self.step(input);
+        }
+    }
+
+    fn shell(&mut self) -> &mut Shell {
+        (self.shell)(self.runner.io())
+    }
+
+    fn hear(&mut self, told: Told) -> Option<Ended> {
+        match told {
+            Told::Input(input) => {
+                if let Input::Connected(peer) = &input {
+                    self.connected.insert(*peer);
+                }
+                self.step(input);
+            }
+            Told::Disconnected(peer) => {
+                self.connected.remove(&peer);
+            }
+            Told::Persisted(token) => self.runner.persisted(token),
+            Told::Status(connection) => self.desk.answer(connection, &Response::Status(self.status())),
+            Told::Stop => return Some(self.stopped()),
+            Told::Fatal(reason) => return Some(Ended::Fatal(reason)),
+        }
+        None
+    }
+
+    fn step(&mut self, input: Input) {
+        let command: Option<Identity> = match &input {
+            Input::Command(command) => Some(command.identity()),
+            _ => None,
+        };
+        if let Err(ignored) = self.runner.step(self.now(), input) {
+            self.metrics.ignored(ignored);
+            if let Some(identity) = command {
+                self.desk.not_taken(identity, ignored);
+            }
+        }
+    }
+
+    fn now(&self) -> Millis {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What the outside may see of a turn.
+    fn observe(&mut self) {
+        let replica = self.runner.replica();
+        let view = replica.view().0;
+        self.desk.set_view(view);
+        self.metrics.observe(replica, self.connected.len(), self.runner.waiting());
+        let quorum = replica.config().quorum();
+        if !self.ready && self.connected.len() + 1 >= quorum {
+            self.ready = true;
+            let me = replica.config().id.0;
+            self.events.tell(&Event::Ready { replica: me, view, connected: self.connected.len() });
+        }
+    }
+
+    fn status(&self) -> ReplicaStatus {
+        let replica = self.runner.replica();
+        ReplicaStatus {
+            replica: replica.config().id.0,
+            view: replica.view().0,
+            active: replica.phase() == Phase::Active,
+            primary: replica.config().primary(replica.view()).0,
+            executed: replica.issued().0,
+            history: *replica.history(),
+            stable: replica.stable_slot().0,
+            behind: replica.is_behind(),
+            waiting: replica.pool().len() as u64,
+            connected: u16::try_from(self.connected.len()).unwrap_or(u16::MAX),
+            accused: self.metrics.accusations(),
+            stopped: replica.stopped().map(ToString::to_string),
+        }
+    }
+
+    fn stopped(&self) -> Ended {
+        Ended::Stopped { executed: self.runner.replica().executed() }
+    }
+}
+
+/// Whether the core's refusal is worth a counter of its own name.
+#[must_use]
+pub const fn refusal(ignored: Ignored) -> &'static str {
+    match ignored {
+        Ignored::Stale => "stale",
+        Ignored::Duplicate => "duplicate",
+        Ignored::OutOfWindow => "out_of_window",
+        Ignored::Unsolicited => "unsolicited",
+        Ignored::TooSoon => "too_soon",
+        Ignored::Busy => "busy",
+        Ignored::TooOld => "too_old",
+        Ignored::UnknownClient => "unknown_client",
+        Ignored::Stopped => "stopped",
+    }
+}

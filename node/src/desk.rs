@@ -1,0 +1,188 @@
+//! The clients' desk: commands in, replies out.
+//!
+//! Replies to a client's commands go to every connection on which that client has proved its key. Nothing here waits for a client:
+//! one that does not read is disconnected.
+
+use crate::core::CoreHandle;
+use crate::metrics::Metrics;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use varangian_application::Reply;
+use varangian_client::protocol::{NotTaken, Request, Response, check_subscription};
+use varangian_consensus::{Identity, Ignored, Input};
+use varangian_crypto::{ClientKey, Committee, Verify, encode};
+use varangian_net::{ClientEvent, ClientServer, ConnectionId, NetError};
+
+/// Connections on which one client may want its replies.
+const CONNECTIONS_PER_CLIENT: usize = 8;
+/// Clients that may want their replies on one connection.
+const CLIENTS_PER_CONNECTION: usize = 4096;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Desk {
+    server: Arc<ClientServer>,
+    committee: Arc<Committee>,
+    view: AtomicU64,
+    routes: Mutex<Routes>,
+}
+
+#[derive(Debug, Default)]
+struct Routes {
+    by_client: BTreeMap<ClientKey, BTreeSet<ConnectionId>>,
+    /// Bounded by the server's connections.
+    by_connection: BTreeMap<ConnectionId, Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    exporter: [u8; 32],
+    clients: BTreeSet<ClientKey>,
+}
+
+impl Desk {
+    /// Over this server.
+    #[must_use]
+    pub fn new(server: Arc<ClientServer>, committee: Arc<Committee>) -> Self {
+        Self { server, committee, view: AtomicU64::new(0), routes: Mutex::default() }
+    }
+
+    /// The view that replies hint at.
+    pub fn set_view(&self, view: u64) {
+        self.view.store(view, Relaxed);
+    }
+
+    /// Sends a command's outcome to its client, wherever it listens.
+    pub fn reply(&self, reply: Reply) {
+        let client = reply.client;
+        self.tell(&client, &Response::Reply { reply, view: self.view.load(Relaxed) });
+    }
+
+    /// Tells a client that the core did not take its command.
+    pub fn not_taken(&self, identity: Identity, why: Ignored) {
+        let reason = match why {
+            Ignored::Busy => NotTaken::Busy,
+            Ignored::TooOld => NotTaken::TooOld,
+            Ignored::UnknownClient => NotTaken::UnknownClient,
+            Ignored::Stopped => NotTaken::Stopped,
+            // Known already: its reply will come.
+            _ => return,
+        };
+        let Identity { client, sequence } = identity;
+        self.tell(&client, &Response::NotTaken { client, sequence, reason });
+    }
+
+    /// Answers on one connection.
+    pub fn answer(&self, connection: ConnectionId, response: &Response) {
+        match self.server.reply(connection, bytes::Bytes::from(encode(response))) {
+            // Gone is no error here: its `Closed` is on the way.
+            Ok(()) | Err(NetError::Gone(_)) => {}
+            Err(error) => tracing::warn!(%connection, %error, "a reply is not sent"),
+        }
+    }
+
+    fn tell(&self, client: &ClientKey, response: &Response) {
+        let connections: Vec<ConnectionId> =
+            self.routes().by_client.get(client).map(|found| found.iter().copied().collect()).unwrap_or_default();
+        if connections.is_empty() {
+            return;
+        }
+        let frame = bytes::Bytes::from(encode(response));
+        for connection in connections {
+            match self.server.reply(connection, frame.clone()) {
+                Ok(()) | Err(NetError::Gone(_)) => {}
+                Err(error) => tracing::warn!(%connection, %error, "a reply is not sent"),
+            }
+        }
+    }
+
+    fn opened(&self, connection: ConnectionId, exporter: [u8; 32]) {
+        self.routes().by_connection.insert(connection, Connection { exporter, clients: BTreeSet::new() });
+    }
+
+    fn closed(&self, connection: ConnectionId) {
+        let mut routes = self.routes();
+        let Some(gone) = routes.by_connection.remove(&connection) else { return };
+        for client in gone.clients {
+            if let Some(connections) = routes.by_client.get_mut(&client) {
+                connections.remove(&connection);
+                if connections.is_empty() {
+                    routes.by_client.remove(&client);
+                }
+            }
+        }
+    }
+
+    fn exporter(&self, connection: ConnectionId) -> Option<[u8; 32]> {
+        self.routes().by_connection.get(&connection).map(|known| known.exporter)
+    }
+
+    /// Whether there was room. The oldest connection of a client with too many gives way.
+    fn subscribe(&self, connection: ConnectionId, client: ClientKey) -> bool {
+        let mut routes = self.routes();
+        let Some(known) = routes.by_connection.get_mut(&connection) else { return false };
+        if known.clients.len() >= CLIENTS_PER_CONNECTION && !known.clients.contains(&client) {
+            return false;
+        }
+        known.clients.insert(client);
+        let connections = routes.by_client.entry(client).or_default();
+        connections.insert(connection);
+        if connections.len() > CONNECTIONS_PER_CLIENT
+            && let Some(oldest) = connections.pop_first()
+            && let Some(known) = routes.by_connection.get_mut(&oldest)
+        {
+            known.clients.remove(&client);
+        }
+        true
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes one event of the client server: on a verifying thread.
+pub fn handle(desk: &Desk, core: &CoreHandle, metrics: &Metrics, event: ClientEvent) {
+    match event {
+        ClientEvent::Opened(connection, exporter) => desk.opened(connection, exporter),
+        ClientEvent::Closed(connection) => desk.closed(connection),
+        ClientEvent::Frame(connection, frame) => match Request::decode(&frame) {
+            Ok(request) => take(desk, core, metrics, connection, request),
+            Err(error) => {
+                metrics.refused("client frame");
+                tracing::debug!(%connection, %error, "a client speaks nonsense");
+                desk.server.disconnect(connection);
+            }
+        },
+    }
+}
+
+fn take(desk: &Desk, core: &CoreHandle, metrics: &Metrics, connection: ConnectionId, request: Request) {
+    match request {
+        Request::Subscribe { client, signature } => {
+            let proved = desk.exporter(connection).is_some_and(|exporter| {
+                check_subscription(desk.committee.context(), &client, &signature, &exporter).is_ok()
+            });
+            if proved && desk.subscribe(connection, client) {
+                desk.answer(connection, &Response::Subscribed { client });
+            } else {
+                metrics.refused("subscription");
+                desk.server.disconnect(connection);
+            }
+        }
+        Request::Command(command) => {
+            let identity = command.identity();
+            match metrics.verifying(|| command.verify(&desk.committee)) {
+                Ok(command) => core.input(Input::Command(command)),
+                Err(error) => {
+                    metrics.refused("command");
+                    tracing::debug!(%connection, %error, "a command is not valid");
+                    let Identity { client, sequence } = identity;
+                    desk.answer(connection, &Response::NotTaken { client, sequence, reason: NotTaken::Invalid });
+                }
+            }
+        }
+        Request::Status => core.ask_status(connection),
+    }
+}

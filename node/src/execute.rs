@@ -1,0 +1,223 @@
+//! The execution thread: decided slots in order, each as one atomic write; then replies.
+
+use crate::core::CoreHandle;
+use crate::desk::Desk;
+use crate::metrics::Metrics;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use thiserror::Error;
+use varangian_application::{
+    Application, ExecuteError, Executor, Limits, Meta, Space, StateError, StateReader, cached_reply, client_windows,
+};
+use varangian_consensus::{Executed, Execution, Identity, Slot};
+use varangian_crypto::{CodecError, Parameters, decode, encode};
+use varangian_storage::{Body, Limit, Store, StoreError, Table, View};
+
+/// The key, in the store's table of that name, of how far the state has come.
+const META: &[u8] = b"meta";
+
+/// Why execution cannot go on.
+#[derive(Debug, Error)]
+pub enum ExecutionError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The state or the application.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+    /// What is stored is not what was written.
+    #[error("{what} is damaged: {source}; the store is corrupt, do not start this replica")]
+    Damaged {
+        /// What.
+        what: &'static str,
+        /// What is wrong with it.
+        source: CodecError,
+    },
+    /// State and slot were not written together.
+    #[error(
+        "the state is that of slot {state}, but slot {store} is the last one executed: the store is corrupt, do not start this replica"
+    )]
+    Torn {
+        /// The state's slot.
+        state: Slot,
+        /// The store's slot.
+        store: Slot,
+    },
+}
+
+/// What the execution thread does, in order.
+enum Job {
+    Execute(Execution),
+    Reply(Identity),
+}
+
+/// Hands work to the execution thread. The window bounds how much can wait.
+#[derive(Clone, Debug)]
+pub struct Executing(Sender<Job>);
+
+impl Executing {
+    /// Executes a slot; [`CoreHandle::executed`] reports it.
+    pub fn execute(&self, execution: Execution) {
+        self.send(Job::Execute(execution));
+    }
+
+    /// Sends the reply of a command that has run once more.
+    pub fn reply(&self, identity: Identity) {
+        self.send(Job::Reply(identity));
+    }
+
+    fn send(&self, job: Job) {
+        if self.0.send(job).is_err() {
+            // The thread has ended, and has said why; the core is about to be told to stop.
+            tracing::debug!("the execution thread is gone");
+        }
+    }
+}
+
+/// A store's tables as an application's state.
+struct Reader<'a>(View<'a>);
+
+impl Reader<'_> {
+    const fn table(space: Space) -> Table {
+        match space {
+            Space::Application => Table::State,
+            Space::Client => Table::Clients,
+        }
+    }
+}
+
+impl StateReader for Reader<'_> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        let value = self.0.get(Self::table(space), key).map_err(StateError::new)?;
+        Ok(value.map(Bytes::from))
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
+        let limit = Limit { entries: limit, bytes: usize::MAX };
+        let page = self.0.scan_prefix(Self::table(space), prefix, after, limit).map_err(StateError::new)?;
+        Ok(page.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+    }
+}
+
+/// How far the store's state has come.
+///
+/// # Errors
+/// [`ExecutionError`] if the store cannot be read or contradicts itself.
+pub fn load_meta(store: &Store, genesis_history: varangian_crypto::Digest) -> Result<Meta, ExecutionError> {
+    let stored = store.view()?.get(Table::Meta, META)?;
+    let meta = match stored {
+        Some(bytes) => {
+            Meta::decode(&bytes).map_err(|source| ExecutionError::Damaged { what: "the state's meta", source })?
+        }
+        None => Meta { history: genesis_history, ..Meta::default() },
+    };
+    let last = Slot(store.last_executed());
+    if meta.slot != last {
+        return Err(ExecutionError::Torn { state: meta.slot, store: last });
+    }
+    Ok(meta)
+}
+
+/// What the core needs to know of the executed prefix.
+///
+/// # Errors
+/// [`ExecutionError`] if the store cannot be read or contradicts itself.
+pub fn load_executed(store: &Store, meta: &Meta, interval: u64) -> Result<Executed, ExecutionError> {
+    let certificate = store.certificate(meta.slot.0)?;
+    let certificate = certificate
+        .map(|bytes| decode(&bytes).map_err(|source| ExecutionError::Damaged { what: "a commit certificate", source }))
+        .transpose()?;
+    let windows = client_windows(&Reader(store.view()?))?;
+    let state = (meta.slot.0 > 0 && meta.slot.0.is_multiple_of(interval)).then(|| meta.state.digest());
+    Ok(Executed { slot: meta.slot, history: meta.history, certificate, windows, state })
+}
+
+/// All that the thread works with.
+struct Worker<A> {
+    store: Arc<Store>,
+    executor: Executor<A>,
+    desk: Arc<Desk>,
+    core: CoreHandle,
+    metrics: Arc<Metrics>,
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// If the system gives no thread.
+pub fn spawn<A: Application + 'static>(
+    application: A,
+    parameters: &Parameters,
+    meta: Meta,
+    store: Arc<Store>,
+    desk: Arc<Desk>,
+    core: CoreHandle,
+    metrics: Arc<Metrics>,
+) -> std::io::Result<(Executing, JoinHandle<()>)> {
+    let executor = Executor::new(application, Limits::new(parameters), meta);
+    let mut worker = Worker { store, executor, desk, core, metrics };
+    let (sender, receiver) = channel();
+    let thread = Builder::new().name("execution".into()).spawn(move || {
+        if let Err(error) = worker.serve(&receiver) {
+            worker.core.fatal(format!("execution: {error}"));
+        }
+    })?;
+    Ok((Executing(sender), thread))
+}
+
+impl<A: Application> Worker<A> {
+    fn serve(&mut self, jobs: &Receiver<Job>) -> Result<(), ExecutionError> {
+        while let Ok(job) = jobs.recv() {
+            match job {
+                Job::Execute(execution) => self.execute(execution)?,
+                Job::Reply(identity) => self.reply(&identity)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, execution: Execution) -> Result<(), ExecutionError> {
+        let executed = self.executor.execute(&Reader(self.store.view()?), &execution)?;
+        let owned = |writes: Vec<(Bytes, Option<Bytes>)>| -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+            writes.into_iter().map(|(key, value)| (key.into(), value.map(Into::into))).collect()
+        };
+        let changes = executed.changes;
+        self.store.execute(varangian_storage::Execution {
+            slot: executed.slot.0,
+            state: owned(changes.application),
+            clients: owned(changes.clients),
+            meta: vec![(META.to_vec(), changes.meta.encode())],
+            certificate: encode(&execution.certificate).into(),
+            batch: execution.certificate.statement.digest,
+            body: if execution.batch.is_some() { Body::Stored } else { Body::None },
+        })?;
+        let batch = execution.batch.as_ref();
+        self.metrics.executed(
+            batch.map_or(0, |batch| batch.commands().len()),
+            batch.map_or(0, |batch| batch.operation_count()),
+            batch.map_or(0, |batch| batch.encoded().len()),
+        );
+        self.core.executed(executed.slot, executed.state_digest);
+        for reply in executed.replies {
+            self.desk.reply(reply);
+        }
+        Ok(())
+    }
+
+    fn reply(&self, identity: &Identity) -> Result<(), ExecutionError> {
+        // It ran, so it is there, unless its client's window has slid past it since: then it is too old, and the client's next
+        // retry is told so.
+        if let Some(reply) = cached_reply(&Reader(self.store.view()?), identity)? {
+            self.desk.reply(reply);
+        }
+        Ok(())
+    }
+}

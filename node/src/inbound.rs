@@ -1,0 +1,100 @@
+//! The verifying threads: frames of peers and clients become proved inputs, off the core's thread.
+//!
+//! Votes, bodies and clients have threads of their own, so that none of them waits for another. A thread that is ahead of the core
+//! waits for it; its inbox fills; its peers are held back. Nothing is queued without a bound.
+
+use crate::core::CoreHandle;
+use crate::desk::{self, Desk};
+use crate::metrics::Metrics;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use varangian_consensus::{Input, Message};
+use varangian_crypto::Committee;
+use varangian_net::{ClientEvent, Inbox, MeshEvent, MeshInbox};
+
+/// What the threads work with.
+#[derive(Clone)]
+pub struct Inbound {
+    /// Who may sign.
+    pub committee: Arc<Committee>,
+    /// Where inputs go.
+    pub core: CoreHandle,
+    /// Clients.
+    pub desk: Arc<Desk>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Whose tasks feed the inboxes.
+    pub runtime: Handle,
+}
+
+impl Inbound {
+    /// Starts `threads` of each kind. They end when the endpoints are closed.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn spawn(
+        &self,
+        threads: usize,
+        peers: MeshInbox,
+        clients: Inbox<ClientEvent>,
+    ) -> std::io::Result<Vec<JoinHandle<()>>> {
+        let mut handles = Vec::new();
+        let lanes = [("votes", Arc::new(Mutex::new(peers.votes))), ("bulk", Arc::new(Mutex::new(peers.bulk)))];
+        let clients = Arc::new(Mutex::new(clients));
+        for number in 0..threads {
+            for (name, inbox) in &lanes {
+                let (inbound, inbox) = (self.clone(), inbox.clone());
+                handles.push(Builder::new().name(format!("{name} {number}")).spawn(move || {
+                    while let Some(event) = inbound.next(&inbox) {
+                        inbound.peer(event);
+                    }
+                })?);
+            }
+            let (inbound, inbox) = (self.clone(), clients.clone());
+            handles.push(Builder::new().name(format!("clients {number}")).spawn(move || {
+                while let Some(event) = inbound.next(&inbox) {
+                    desk::handle(&inbound.desk, &inbound.core, &inbound.metrics, event);
+                }
+            })?);
+        }
+        Ok(handles)
+    }
+
+    fn next<T>(&self, inbox: &Mutex<Inbox<T>>) -> Option<T> {
+        self.runtime.block_on(async { inbox.lock().await.recv().await })
+    }
+
+    fn peer(&self, event: MeshEvent) {
+        match event {
+            MeshEvent::Connected(peer) => {
+                tracing::info!(%peer, "connected");
+                self.core.connected(peer);
+            }
+            MeshEvent::Disconnected(peer, reason) => {
+                tracing::info!(%peer, %reason, "disconnected");
+                self.core.disconnected(peer);
+            }
+            MeshEvent::Frame { from, bytes, .. } => {
+                let message = match Message::decode(&bytes) {
+                    Ok(message) => message,
+                    Err(error) => {
+                        self.metrics.refused("frame");
+                        tracing::warn!(%from, %error, "a peer's frame is not a message");
+                        return;
+                    }
+                };
+                self.metrics.received(message.name());
+                let name = message.name();
+                match self.metrics.verifying(|| message.verify(&self.committee)) {
+                    Ok(delivery) => self.core.input(Input::Message { from, delivery }),
+                    Err(error) => {
+                        self.metrics.refused(name);
+                        tracing::warn!(%from, message = name, %error, "a peer's message is not valid");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The replica process: it gives the pure core a disk, a network, clocks and an application.
+//!
+//! Reading order, which is the way of a message through the process:
+//!
+//! - [`home`], [`keys`], [`config`], [`peers`]: what is on disk before the first message.
+//! - [`process`]: puts the parts together and takes them down again.
+//! - [`inbound`]: frames from peers, decoded and verified off the core's thread.
+//! - [`desk`]: clients: their commands in, their replies out.
+//! - [`core`]: the one thread that the core runs on: inputs, timers, turns.
+//! - [`shell`]: the core's [`Io`](varangian_runner::Io): what it asks for goes to the thread that does it.
+//! - [`persist`], [`record`]: the storage thread; one synced group commit at a time.
+//! - [`execute`]: the execution thread; application, state, replies.
+//! - [`outbound`]: signing, and reading for peers that are behind.
+//! - [`metrics`], [`event`]: what people and machines see.
+//! - [`cli`]: the command line.
+
+pub mod cli;
+pub mod config;
+pub mod core;
+pub mod desk;
+pub mod event;
+pub mod execute;
+pub mod home;
+pub mod inbound;
+pub mod keys;
+pub mod metrics;
+pub mod outbound;
+pub mod peers;
+pub mod persist;
+pub mod process;
+pub mod record;
+pub mod shell;

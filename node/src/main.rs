@@ -1,0 +1,5 @@
+//! The replica and its tools.
+
+fn main() -> std::process::ExitCode {
+    varangian::cli::main()
+}
