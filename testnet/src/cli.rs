@@ -1,0 +1,90 @@
+//! The command line `varangian-testnet`.
+
+use crate::{bench, demo, replica, up};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use varangian_sim::adversary::ATTACKS;
+
+/// A whole Varangian network on this machine, with malicious peers in it.
+#[derive(Debug, Parser)]
+#[command(name = "varangian-testnet", version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a network and keep it up
+    Up(up::UpArgs),
+    /// End a running network
+    Down(up::DownArgs),
+    /// Show where each replica stands
+    Status(up::StatusArgs),
+    /// Kill a replica on the spot
+    Kill(up::ControlArgs),
+    /// Start a replica that is down
+    Restart(up::ControlArgs),
+    /// Stop a replica's process in its tracks
+    Pause(up::ControlArgs),
+    /// Let a paused replica go on
+    Resume(up::ControlArgs),
+    /// Show it all: load, a killed primary, an attack, a verdict
+    Demo(demo::DemoArgs),
+    /// Measure
+    Bench(bench::BenchArgs),
+    /// List the attacks
+    Attacks,
+    /// Run one malicious replica
+    #[command(hide = true)]
+    Replica(replica::ReplicaArgs),
+}
+
+/// Runs the command line and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match arguments.command {
+            Command::Up(args) => up::up(args).await,
+            Command::Down(args) => up::down(args).await,
+            Command::Status(args) => up::status(args).await,
+            Command::Kill(args) => up::control(args, up::Control::Kill).await,
+            Command::Restart(args) => up::control(args, up::Control::Restart).await,
+            Command::Pause(args) => up::control(args, up::Control::Pause).await,
+            Command::Resume(args) => up::control(args, up::Control::Resume).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Bench(args) => bench::run(args).await,
+            Command::Attacks => {
+                print!("{}", attacks());
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Replica(args) => replica::run(args).await,
+        }
+    });
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The list of attacks for people.
+fn attacks() -> String {
+    let mut text = String::new();
+    for kind in &ATTACKS {
+        let provable = if kind.provable { "provable" } else { "not provable" };
+        text.push_str(&format!(
+            "{:<16} {}\n{:<16} held off by: {} ({provable})\n",
+            kind.name, kind.description, "", kind.defence
+        ));
+    }
+    text.push_str("\ntriggers: NAME@view=2..5  NAME@slot=10..20  NAME@p=0.3,seed=7  NAME@never\n");
+    text
+}

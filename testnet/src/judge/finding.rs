@@ -1,0 +1,302 @@
+//! What can be wrong with a run, in words that say where to look.
+
+use serde::{Serialize, Serializer};
+use std::mem::discriminant;
+use std::time::Duration;
+use thiserror::Error;
+use varangian_application::Space;
+use varangian_consensus::{Identity, Slot, View};
+use varangian_crypto::ReplicaId;
+
+/// Findings that are listed; all are counted.
+const LISTED: usize = 10;
+/// Findings of one kind that are listed, so that many of one do not hide another.
+const LISTED_OF_A_KIND: usize = 3;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Finding {
+    /// Two honest replicas decided a slot differently.
+    #[error("slot {slot}: {first} and {second} executed different batches")]
+    Fork {
+        /// Where.
+        slot: Slot,
+        /// One of them: the one that has come furthest.
+        first: ReplicaId,
+        /// The other one.
+        second: ReplicaId,
+    },
+    /// A slot was executed without a proof that it was decided.
+    #[error("slot {slot} of {replica}: its commit certificate is not one: {reason}")]
+    Certificate {
+        /// Whose.
+        replica: ReplicaId,
+        /// Where.
+        slot: Slot,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A replica said COMMIT and has not kept what it promised by that: its disk knew less than it sent.
+    #[error(
+        "slot {slot}: {replica} signed a COMMIT in view {view}, but its disk holds no prepared certificate for it: it sent before it stored"
+    )]
+    Unkept {
+        /// Whose.
+        replica: ReplicaId,
+        /// Where.
+        slot: Slot,
+        /// In which view.
+        view: View,
+    },
+    /// A body is not what was decided.
+    #[error("slot {slot} of {replica}: its body is not the batch that was decided: {reason}")]
+    Body {
+        /// Whose.
+        replica: ReplicaId,
+        /// Where.
+        slot: Slot,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A decided batch breaks the rules for batches: no honest replica votes for it.
+    #[error("slot {slot}: an invalid batch was decided: {reason}")]
+    InvalidBatch {
+        /// Where.
+        slot: Slot,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The chain of batches is not that of the log.
+    #[error("{replica}: its history at slot {slot} is not that of the log")]
+    History {
+        /// Whose.
+        replica: ReplicaId,
+        /// Its last slot.
+        slot: Slot,
+    },
+    /// The accumulator of the state is not that of the replay.
+    #[error("{replica}: its state's digest at slot {slot} is not that of the replayed log")]
+    Accumulator {
+        /// Whose.
+        replica: ReplicaId,
+        /// Its last slot.
+        slot: Slot,
+    },
+    /// The state is not that of the replay.
+    #[error("{replica}: its {} at slot {slot} is not that of the replayed log; the first key that differs is {}", space_name(*.space), key_text(.key))]
+    State {
+        /// Whose.
+        replica: ReplicaId,
+        /// Its last slot.
+        slot: Slot,
+        /// In which part of it.
+        space: Space,
+        /// The first key that differs.
+        key: Vec<u8>,
+    },
+    /// A stable checkpoint is not what the log leads to.
+    #[error("{replica}: its stable checkpoint at slot {slot} is wrong: {reason}")]
+    Checkpoint {
+        /// Whose.
+        replica: ReplicaId,
+        /// Where.
+        slot: Slot,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An acknowledged command did not run.
+    #[error("{}: acknowledged in slot {slot}, but it never ran", command_text(.command))]
+    Missing {
+        /// Which.
+        command: Identity,
+        /// Where its client was told it ran.
+        slot: Slot,
+    },
+    /// A command ran more than once.
+    #[error("{}: ran in slot {first} and again in slot {again}", command_text(.command))]
+    RanTwice {
+        /// Which.
+        command: Identity,
+        /// Where it ran first.
+        first: Slot,
+        /// Where it ran again.
+        again: Slot,
+    },
+    /// A command ran elsewhere than its client was told.
+    #[error("{}: acknowledged in slot {acknowledged}, but it ran in slot {ran}", command_text(.command))]
+    WrongSlot {
+        /// Which.
+        command: Identity,
+        /// What its client was told.
+        acknowledged: Slot,
+        /// Where it ran.
+        ran: Slot,
+    },
+    /// A client was given other results than the log has.
+    #[error("{}: the results that its client was given are not those of slot {slot}", command_text(.command))]
+    WrongResults {
+        /// Which.
+        command: Identity,
+        /// Where it ran.
+        slot: Slot,
+    },
+    /// A command ran that its client was told never would.
+    #[error("{}: rejected, but it ran in slot {slot}", command_text(.command))]
+    RejectedRan {
+        /// Which.
+        command: Identity,
+        /// Where.
+        slot: Slot,
+    },
+    /// A command ran that no client sent.
+    #[error("{}: ran in slot {slot}, but no client's journal has sent it", command_text(.command))]
+    NobodySent {
+        /// Which.
+        command: Identity,
+        /// Where.
+        slot: Slot,
+    },
+    /// A command ran with other operations than its client sent.
+    #[error("{}: ran in slot {slot} with other operations than its client sent", command_text(.command))]
+    OtherOperations {
+        /// Which.
+        command: Identity,
+        /// Where.
+        slot: Slot,
+    },
+    /// A command ran before one that was acknowledged before it was sent.
+    #[error("{}: acknowledged before {} was sent, but ran after it", command_text(.earlier), command_text(.later))]
+    Order {
+        /// The one that was acknowledged.
+        earlier: Identity,
+        /// The one that was sent later.
+        later: Identity,
+    },
+    /// A counter is not the sum of what was added to it.
+    #[error("{replica}: counter {} is {}, but the additions come to {expected}", key_text(.key), .found.as_deref().unwrap_or("absent"))]
+    Counter {
+        /// Whose.
+        replica: ReplicaId,
+        /// Which.
+        key: Vec<u8>,
+        /// What it holds.
+        found: Option<String>,
+        /// What it must hold.
+        expected: i128,
+    },
+    /// Nothing was acknowledged for too long.
+    #[error(
+        "nothing was acknowledged for {gap:?}, from {from_ms} ms to {to_ms} ms of the load's clock; the bound is {bound:?}"
+    )]
+    Gap {
+        /// How long.
+        gap: Duration,
+        /// Since when.
+        from_ms: u64,
+        /// Until when.
+        to_ms: u64,
+        /// How long it may be.
+        bound: Duration,
+    },
+    /// Nothing was acknowledged at all.
+    #[error("not one command was acknowledged while the load was on")]
+    Silence,
+    /// A command has no outcome.
+    #[error("{}: sent, but its outcome was never learnt", command_text(.0))]
+    Unresolved(Identity),
+    /// An honest replica is accused.
+    #[error("{holder} holds a proof against {accused}, which is honest: {kind}")]
+    HonestAccused {
+        /// Who holds it.
+        holder: ReplicaId,
+        /// Against whom.
+        accused: ReplicaId,
+        /// What it is said to have done.
+        kind: &'static str,
+    },
+    /// Somebody is accused who was not expected to be.
+    #[error("{accused} is proved faulty, which was not expected: {kind}")]
+    UnexpectedlyAccused {
+        /// Who.
+        accused: ReplicaId,
+        /// What it has done.
+        kind: &'static str,
+    },
+    /// Nobody proved a fault that was expected.
+    #[error("nobody holds a proof against {0}")]
+    NotAccused(ReplicaId),
+    /// A kept proof proves nothing.
+    #[error("{holder} holds a proof against {accused} that proves nothing: {reason}")]
+    FalseProof {
+        /// Who holds it.
+        holder: ReplicaId,
+        /// Against whom.
+        accused: ReplicaId,
+        /// Why it is none.
+        reason: String,
+    },
+}
+
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What is wrong: the first few, and how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Findings {
+    listed: Vec<Finding>,
+    total: u64,
+}
+
+impl Findings {
+    /// Adds one.
+    pub fn push(&mut self, finding: Finding) {
+        self.total += 1;
+        let kind = discriminant(&finding);
+        let alike = self.listed.iter().filter(|listed| discriminant(*listed) == kind).count();
+        if self.listed.len() < LISTED && alike < LISTED_OF_A_KIND {
+            self.listed.push(finding);
+        }
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    /// At most ten of them, and at most three of one kind.
+    #[must_use]
+    pub fn listed(&self) -> &[Finding] {
+        &self.listed
+    }
+
+    /// All of them, counted.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+}
+
+const fn space_name(space: Space) -> &'static str {
+    match space {
+        Space::Application => "application state",
+        Space::Client => "client table",
+    }
+}
+
+/// A client by the first bytes of its key: enough to find it.
+fn command_text(command: &Identity) -> String {
+    let client = command.client.to_string();
+    format!("client {} command {}", client.get(..8).unwrap_or(&client), command.sequence)
+}
+
+/// A key as text where it is some, else in hexadecimal.
+fn key_text(key: &[u8]) -> String {
+    match str::from_utf8(key) {
+        Ok(text) if !text.chars().any(char::is_control) => format!("`{text}`"),
+        _ => format!("0x{}", hex::encode(key)),
+    }
+}

@@ -1,0 +1,215 @@
+//! What goes wrong on the clients' side: commands, results, sums, gaps.
+
+use super::scene::{Note, Scene, add, put};
+use super::*;
+use crate::journal::Outcome;
+use crate::judge::claims::Claims;
+use std::time::Duration;
+use varangian_application::OperationResult;
+use varangian_consensus::Slot;
+
+/// What the client was told of a command.
+fn told(scene: &mut Scene, client: usize, sequence: u64) -> (&mut u64, &mut Vec<OperationResult>) {
+    match &mut scene.note(client, sequence).end {
+        Some((_, Outcome::Committed { slot, results })) => (slot, results),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_acknowledged_command_that_is_missing_is_found() {
+    let mut scene = Scene::new();
+    let results = vec![OperationResult::ApplicationFault];
+    let end = Some((50, Outcome::Committed { slot: 5, results }));
+    let operations = vec![put("c", "3").encode().to_vec()];
+    scene.notes.push(Note { client: 0, sequence: 4, sent_ms: 45, operations, end });
+    let command = scene.identity(0, 4);
+    must_find(&scene, &Finding::Missing { command, slot: Slot(5) });
+}
+
+/// All replicas alike run a retry again: their states agree with each other, but not with exactly-once.
+#[test]
+fn forgotten_exactly_once_is_found() {
+    let mut scene = Scene::new();
+    scene.forget = true;
+    let expected =
+        Finding::Counter { replica: ReplicaId(0), key: b"n".to_vec(), found: Some("10".into()), expected: 7 };
+    must_find(&scene, &expected);
+}
+
+/// As above with the judge's own client table forgetting too: what ran is counted apart from it.
+#[test]
+fn a_command_that_runs_twice_is_found_without_the_client_table() {
+    let mut scene = Scene::new();
+    scene.write();
+    let mut claims = Claims::new(journal::read_all(&scene.case.journals).unwrap());
+    let mut findings = Findings::default();
+    let command = scene.command(0, 2, &[add("n", 3)]);
+    let (_, results) = told(&mut scene, 0, 2);
+    claims.ran(&command, (Slot(2), 0), results, &mut findings);
+    assert!(findings.is_empty());
+    claims.ran(&command, (Slot(4), 1), results, &mut findings);
+    let expected = Finding::RanTwice { command: scene.identity(0, 2), first: Slot(2), again: Slot(4) };
+    assert_eq!(findings.listed(), [expected]);
+}
+
+#[test]
+fn a_wrong_slot_is_found() {
+    let mut scene = Scene::new();
+    *told(&mut scene, 0, 2).0 = 4;
+    let command = scene.identity(0, 2);
+    must_find(&scene, &Finding::WrongSlot { command, acknowledged: Slot(4), ran: Slot(2) });
+}
+
+#[test]
+fn wrong_results_are_found() {
+    let mut scene = Scene::new();
+    told(&mut scene, 1, 2).1[1] = OperationResult::ApplicationFault;
+    let command = scene.identity(1, 2);
+    must_find(&scene, &Finding::WrongResults { command, slot: Slot(4) });
+}
+
+#[test]
+fn a_command_that_nobody_sent_is_found() {
+    let mut scene = Scene::new();
+    let rogue = scene.command(1, 9, &[put("a", "stolen")]);
+    scene.log[4].push(rogue);
+    let command = scene.identity(1, 9);
+    must_find(&scene, &Finding::NobodySent { command, slot: Slot(5) });
+}
+
+#[test]
+fn other_operations_than_were_sent_are_found() {
+    let mut scene = Scene::new();
+    scene.note(0, 1).operations = vec![put("a", "2").encode().to_vec()];
+    let command = scene.identity(0, 1);
+    must_find(&scene, &Finding::OtherOperations { command, slot: Slot(1) });
+}
+
+#[test]
+fn a_rejected_command_that_ran_is_found() {
+    let mut scene = Scene::new();
+    scene.note(0, 1).end = Some((15, Outcome::Rejected { reason: "no".into() }));
+    let command = scene.identity(0, 1);
+    must_find(&scene, &Finding::RejectedRan { command, slot: Slot(1) });
+}
+
+#[test]
+fn a_rejected_command_that_never_ran_is_fine() {
+    let mut scene = Scene::new();
+    let end = Some((50, Outcome::Rejected { reason: "no".into() }));
+    scene.notes.push(Note { client: 0, sequence: 4, sent_ms: 45, operations: vec![vec![1]], end });
+    let verdict = scene.verdict();
+    assert!(verdict.passed(), "{verdict}");
+}
+
+#[test]
+fn a_counter_that_is_off_by_one_is_found() {
+    let mut scene = Scene::new();
+    scene.tamper = Box::new(|_, replica, execution| {
+        if (replica, execution.slot) == (2, 5) {
+            execution.state.push((b"m".to_vec(), Some(b"12".to_vec())));
+        }
+    });
+    let expected =
+        Finding::Counter { replica: ReplicaId(2), key: b"m".to_vec(), found: Some("12".into()), expected: 11 };
+    must_find(&scene, &expected);
+}
+
+#[test]
+fn a_counter_that_is_written_otherwise_has_no_sum() {
+    let mut scene = Scene::new();
+    let command = scene.command(0, 4, &[put("m", "0")]);
+    scene.log.push(vec![command]);
+    scene.reach = [6; 3];
+    let run = scene.run();
+    let varangian_application::Outcome::Executed(results) = &run[5].1.replies[0].outcome else { panic!("ran") };
+    let end = Some((60, Outcome::Committed { slot: 6, results: results.to_vec() }));
+    scene.notes.push(Note {
+        client: 0,
+        sequence: 4,
+        sent_ms: 58,
+        operations: vec![put("m", "0").encode().to_vec()],
+        end,
+    });
+    let verdict = scene.verdict();
+    assert!(verdict.passed(), "{verdict}");
+    assert_eq!((verdict.safety.counters, verdict.safety.overwritten_counters), (1, 1));
+}
+
+#[test]
+fn a_command_may_not_run_before_one_that_was_done_before_it_was_sent() {
+    let mut scene = Scene::new();
+    // The command of slot 5 is sent and done before that of slot 2 is sent.
+    let note = scene.note(1, 3);
+    note.sent_ms = 1;
+    note.end.as_mut().unwrap().0 = 19;
+    let (earlier, later) = (scene.identity(1, 3), scene.identity(0, 2));
+    must_find(&scene, &Finding::Order { earlier, later });
+}
+
+#[test]
+fn in_one_slot_the_order_counts_too() {
+    let mut scene = Scene::new();
+    let note = scene.note(1, 1);
+    note.sent_ms = 1;
+    note.end.as_mut().unwrap().0 = 9;
+    let (earlier, later) = (scene.identity(1, 1), scene.identity(0, 1));
+    must_find(&scene, &Finding::Order { earlier, later });
+}
+
+#[test]
+fn commands_that_overlap_may_run_in_any_order() {
+    let mut scene = Scene::new();
+    let note = scene.note(1, 1);
+    note.sent_ms = 1;
+    note.end.as_mut().unwrap().0 = 10;
+    let verdict = scene.verdict();
+    assert!(verdict.passed(), "{verdict}");
+}
+
+#[test]
+fn a_gap_that_is_too_long_is_found() {
+    let mut scene = Scene::new();
+    scene.case.max_gap = Duration::from_millis(19);
+    let (gap, bound) = (Duration::from_millis(20), Duration::from_millis(19));
+    must_find(&scene, &Finding::Gap { gap, from_ms: 25, to_ms: 45, bound });
+}
+
+#[test]
+fn the_gaps_at_begin_and_end_count() {
+    let mut scene = Scene::new();
+    scene.case.load = (0, 200);
+    let (gap, bound) = (Duration::from_millis(145), scene.case.max_gap);
+    must_find(&scene, &Finding::Gap { gap, from_ms: 55, to_ms: 200, bound });
+    let mut scene = Scene::new();
+    scene.notes.iter_mut().for_each(|note| {
+        note.sent_ms += 100;
+        note.end.as_mut().unwrap().0 += 100;
+    });
+    scene.case.load = (10, 160);
+    let gap = Duration::from_millis(105);
+    must_find(&scene, &Finding::Gap { gap, from_ms: 10, to_ms: 115, bound });
+}
+
+#[test]
+fn silence_fails_whatever_the_bound() {
+    let mut scene = Scene::new();
+    scene.case.load = (500, 501);
+    must_find(&scene, &Finding::Silence);
+}
+
+#[test]
+fn an_unresolved_command_fails_unless_that_is_allowed() {
+    let mut scene = Scene::new();
+    scene.note(1, 3).end = None;
+    let command = scene.identity(1, 3);
+    must_find(&scene, &Finding::Unresolved(command));
+
+    let mut scene = Scene::new();
+    scene.note(1, 3).end = Some((58, Outcome::Unknown));
+    scene.case.allow_unresolved = true;
+    let verdict = scene.verdict();
+    assert!(verdict.passed(), "{verdict}");
+    assert_eq!((verdict.liveness.unresolved, verdict.safety.unacknowledged_ran, verdict.safety.counters), (1, 1, 2));
+}

@@ -1,0 +1,245 @@
+//! What is said of a run in the end: three lines, and the figures.
+
+use super::finding::Findings;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::fmt;
+use varangian_crypto::ReplicaId;
+
+/// The verdict on a run. Shown, it is one line per judgement, each finding on a line of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether all agree, and with the clients.
+    pub safety: Safety,
+    /// Whether clients were served all the time.
+    pub liveness: Liveness,
+    /// Whether the right ones are proved faulty.
+    pub evidence: Evidence,
+    /// How fast it was. Not judged.
+    pub figures: Figures,
+}
+
+/// Whether all agree, and with the clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Safety {
+    /// Each honest replica's last executed slot.
+    pub last_slots: BTreeMap<ReplicaId, u64>,
+    /// Commands that were acknowledged.
+    pub acknowledged: u64,
+    /// Commands of unknown outcome that did run.
+    pub unacknowledged_ran: u64,
+    /// Counters whose sum was checked.
+    pub counters: u64,
+    /// Counters that were also written otherwise: they have no sum to check.
+    pub overwritten_counters: u64,
+    /// What is wrong.
+    pub findings: Findings,
+}
+
+/// Whether clients were served all the time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Liveness {
+    /// Longest time without an acknowledgement while the load was on, in milliseconds.
+    pub worst_gap_ms: u64,
+    /// When it began, in milliseconds of the journals' clock.
+    pub worst_gap_from_ms: u64,
+    /// How long it may be, in milliseconds.
+    pub bound_ms: u64,
+    /// Commands whose outcome was never learnt.
+    pub unresolved: u64,
+    /// What is wrong.
+    pub findings: Findings,
+}
+
+/// Whether the right ones are proved faulty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// Per accused, how many different deeds of each kind are proved.
+    pub proofs: BTreeMap<ReplicaId, BTreeMap<&'static str, u64>>,
+    /// What is wrong.
+    pub findings: Findings,
+}
+
+/// How fast it was, by the clients' journals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Figures {
+    /// Commands acknowledged while the load was on.
+    pub commands: u64,
+    /// Operations in them.
+    pub operations: u64,
+    /// How long the load was on, in milliseconds.
+    pub load_ms: u64,
+    /// From first sending to acknowledgement, in milliseconds, of every acknowledged command.
+    pub latency_ms: Latency,
+}
+
+/// Percentiles, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Latency {
+    /// Half are faster.
+    pub p50: u64,
+    /// Nine of ten are faster.
+    pub p90: u64,
+    /// 99 % are faster.
+    pub p99: u64,
+    /// 99.9 % are faster.
+    pub p999: u64,
+    /// The slowest.
+    pub max: u64,
+}
+
+impl Verdict {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub const fn passed(&self) -> bool {
+        self.safety.findings.is_empty() && self.liveness.findings.is_empty() && self.evidence.findings.is_empty()
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Form<'a> {
+            passed: bool,
+            safety: &'a Safety,
+            liveness: &'a Liveness,
+            evidence: &'a Evidence,
+            figures: &'a Figures,
+        }
+        let Self { safety, liveness, evidence, figures } = self;
+        Form { passed: self.passed(), safety, liveness, evidence, figures }.serialize(serializer)
+    }
+}
+
+impl Figures {
+    /// Acknowledged operations per second of load.
+    #[must_use]
+    pub fn operations_per_second(&self) -> u64 {
+        let scaled = u128::from(self.operations) * 1000 / u128::from(self.load_ms.max(1));
+        u64::try_from(scaled).unwrap_or(u64::MAX)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        line(f, "SAFETY", &self.safety, &self.safety.findings)?;
+        line(f, "LIVENESS", &self.liveness, &self.liveness.findings)?;
+        line(f, "EVIDENCE", &self.evidence, &self.evidence.findings)?;
+        self.figures.fmt(f)
+    }
+}
+
+/// One judgement, with what is wrong.
+fn line(f: &mut fmt::Formatter<'_>, name: &str, judgement: &dyn fmt::Display, findings: &Findings) -> fmt::Result {
+    let word = if findings.is_empty() { "pass" } else { "FAIL" };
+    writeln!(f, "{name} {word} ({judgement})")?;
+    for finding in findings.listed() {
+        writeln!(f, "  - {finding}")?;
+    }
+    match findings.total() - findings.listed().len() as u64 {
+        0 => Ok(()),
+        more => writeln!(f, "  - and {} more", Grouped(more)),
+    }
+}
+
+impl fmt::Display for Safety {
+    /// What was looked at; it agrees unless there are findings.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let furthest = self.last_slots.values().max().copied().unwrap_or_default();
+        let good = self.findings.is_empty();
+        let (agree, once, exact) = if good { ("agree ", ", each exactly once", " exact") } else { ("", "", "") };
+        write!(f, "{} {agree}up to slot {}", Count(self.last_slots.len() as u64, "honest state"), Grouped(furthest))?;
+        for (replica, last) in self.last_slots.iter().filter(|(_, last)| **last < furthest) {
+            write!(f, ", {replica} to {last}")?;
+        }
+        write!(f, "; {}{once}", Count(self.acknowledged, "acknowledged command"))?;
+        if self.unacknowledged_ran > 0 {
+            write!(f, "; {} of unknown outcome ran", Grouped(self.unacknowledged_ran))?;
+        }
+        write!(f, "; {}{exact}", Count(self.counters, "counter"))?;
+        if self.overwritten_counters > 0 {
+            write!(f, "; {} also overwritten, not summed", Grouped(self.overwritten_counters))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Liveness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "worst gap {}, bound {}", Seconds(self.worst_gap_ms), Seconds(self.bound_ms))?;
+        if self.unresolved > 0 {
+            write!(f, "; {} without an outcome", Count(self.unresolved, "command"))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.proofs.is_empty() {
+            return f.write_str("nobody is accused");
+        }
+        for (place, (accused, kinds)) in self.proofs.iter().enumerate() {
+            let between = if place == 0 { "" } else { "; " };
+            write!(f, "{between}{accused}: {}: ", Count(kinds.values().sum(), "proof"))?;
+            for (place, (kind, count)) in kinds.iter().enumerate() {
+                let between = if place == 0 { "" } else { ", " };
+                let times = if kinds.len() == 1 { String::new() } else { format!("{count} of ") };
+                write!(f, "{between}{times}{kind}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Latency { p50, p90, p99, p999, max } = self.latency_ms;
+        write!(
+            f,
+            "{} acknowledged operations/s ({} in {}, in {}); latency p50 {p50} ms, p90 {p90} ms, p99 {p99} ms, p99.9 {p999} ms, worst {max} ms",
+            Grouped(self.operations_per_second()),
+            Grouped(self.operations),
+            Count(self.commands, "command"),
+            Seconds(self.load_ms),
+        )
+    }
+}
+
+/// Milliseconds as seconds with one digit behind the point, if it says anything; rounded up, so that a gap above its bound does not look equal to it.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = self.0.div_ceil(100);
+        match tenths % 10 {
+            0 => write!(f, "{} s", tenths / 10),
+            rest => write!(f, "{}.{rest} s", tenths / 10),
+        }
+    }
+}
+
+/// So many of something.
+struct Count<'a>(u64, &'a str);
+
+impl fmt::Display for Count<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", Grouped(self.0), self.1, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
+/// A number with its digits in groups of three.
+struct Grouped(u64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (place, digit) in digits.chars().enumerate() {
+            if place > 0 && (digits.len() - place).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,20 @@
+//! A whole network on one machine, with malicious peers in it, that says by itself whether safety and liveness held.
+//!
+//! - [`layout`]: what a network looks like on disk: genesis, keys, homes.
+//! - [`testnet`]: its processes: start, kill, pause, restart, stop.
+//! - [`replica`]: one replica that misbehaves on purpose.
+//! - [`journal`], [`load`]: concurrent signed clients, and what they write down.
+//! - [`judge`]: the verdict, from outside: by the replicas' stores and the clients' journals.
+//! - [`demo`]: the main show; [`bench`]: figures.
+//! - [`cli`]: the command line.
+
+pub mod bench;
+pub mod cli;
+pub mod demo;
+pub mod journal;
+pub mod judge;
+pub mod layout;
+pub mod load;
+pub mod replica;
+pub mod testnet;
+pub mod up;

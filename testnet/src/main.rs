@@ -1,0 +1,5 @@
+//! The testnet's command line.
+
+fn main() -> std::process::ExitCode {
+    varangian_testnet::cli::main()
+}

@@ -1,0 +1,470 @@
+//! The processes of a network: start, kill, pause, restart, stop. Readiness is an event of the processes themselves.
+
+use crate::layout::{NetworkDir, Running, RunningReplica, loopback, process_start};
+use anyhow::{Context as _, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use varangian::peers::{PeerAddress, PeersFile};
+use varangian_client::Network;
+use varangian_crypto::{Genesis, ReplicaId};
+
+/// Time for a process to open its store and bind its sockets.
+const START: Duration = Duration::from_secs(60);
+/// Time for a process to stop in order.
+const STOP: Duration = Duration::from_secs(20);
+
+/// What a replica's process has said so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Its addresses, once it listens.
+    pub listening: Option<Listening>,
+    /// Whether it is connected to a quorum.
+    pub ready: bool,
+    /// Alarms.
+    pub alarms: Vec<String>,
+    /// Proofs that it has told of since its start, by accused replica.
+    pub accused: BTreeMap<u16, u64>,
+    /// Whether its standard output has ended: it is gone.
+    pub ended: bool,
+}
+
+/// Where a replica listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Listening {
+    /// For replicas.
+    pub replica_address: SocketAddr,
+    /// For clients.
+    pub client_address: SocketAddr,
+    /// For metrics.
+    pub metrics_address: SocketAddr,
+}
+
+/// An event line of a process.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Line {
+    Listening {
+        #[serde(flatten)]
+        listening: Listening,
+    },
+    Ready {},
+    Alarm {
+        message: String,
+    },
+    Accused {
+        accused: u16,
+    },
+    Stopped {},
+}
+
+/// One replica of the network.
+#[derive(Debug)]
+pub struct Replica {
+    id: ReplicaId,
+    attack: Option<String>,
+    /// Where it listened first: it listens there again after a restart.
+    address: Option<Listening>,
+    child: Option<Child>,
+    said: watch::Receiver<Said>,
+    paused: bool,
+}
+
+/// A network's processes. Dropped, they are killed.
+#[derive(Debug)]
+pub struct Testnet {
+    dir: NetworkDir,
+    genesis: Genesis,
+    binaries: Binaries,
+    replicas: Vec<Replica>,
+    settings: Vec<String>,
+}
+
+/// The two programs: honest replicas never run the one that holds malicious code.
+#[derive(Clone, Debug)]
+struct Binaries {
+    honest: PathBuf,
+    malicious: PathBuf,
+}
+
+impl Binaries {
+    fn find() -> anyhow::Result<Self> {
+        let own = std::env::current_exe().context("where this program is")?;
+        let mut dir = own.parent().unwrap_or(Path::new("."));
+        // Test programs lie one level below the programs proper.
+        if dir.file_name().is_some_and(|name| name == "deps") {
+            dir = dir.parent().unwrap_or(dir);
+        }
+        let find = |variable: &str, name: &str| {
+            let path = std::env::var_os(variable).map_or_else(|| dir.join(name), PathBuf::from);
+            if path.exists() {
+                return Ok(path);
+            }
+            Err(anyhow!("{} is missing; build it: cargo build --release -p {name}", path.display()))
+        };
+        Ok(Self {
+            honest: find("VARANGIAN_BINARY", "varangian")?,
+            malicious: find("VARANGIAN_TESTNET_BINARY", "varangian-testnet")?,
+        })
+    }
+}
+
+impl Testnet {
+    /// The processes of the network in `dir`, none started yet. `attacks` says who is malicious, and how.
+    ///
+    /// # Errors
+    /// If the network cannot be read, runs already, or the programs are missing.
+    pub fn new(dir: NetworkDir, attacks: &BTreeMap<u16, String>) -> anyhow::Result<Self> {
+        let genesis = dir.genesis()?;
+        if let Some(running) = dir.running()? {
+            bail!(
+                "the network in {} runs already (process {}); `varangian-testnet down --network {}` ends it",
+                dir.root().display(),
+                running.supervisor,
+                dir.root().display()
+            );
+        }
+        let n = genesis.replicas().len();
+        if let Some(id) = attacks.keys().find(|id| usize::from(**id) >= n) {
+            bail!("there is no replica {id}: this network has {n}");
+        }
+        let replicas = genesis.quorums().replicas().map(|id| Replica::new(id, attacks.get(&id.0).cloned())).collect();
+        Ok(Self { dir, genesis, binaries: Binaries::find()?, replicas, settings: Vec::new() })
+    }
+
+    /// Adds a setting (`section.key=value`) for every replica started from now on.
+    pub fn set(&mut self, setting: impl Into<String>) {
+        self.settings.push(setting.into());
+    }
+
+    /// Starts every replica and waits until each is connected to a quorum.
+    ///
+    /// # Errors
+    /// If one does not come up, with the end of its log.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        for id in self.ids() {
+            self.launch(id)?;
+        }
+        for id in self.ids() {
+            self.wait(id, "listens", |said| said.listening.is_some()).await?;
+        }
+        self.publish()?;
+        for id in self.ids() {
+            self.wait(id, "is connected to a quorum", |said| said.ready).await?;
+        }
+        self.record()
+    }
+
+    /// Starts one replica that is down, where it was before, and waits until it is connected to a quorum.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn restart(&mut self, id: ReplicaId) -> anyhow::Result<()> {
+        self.launch(id)?;
+        self.wait(id, "listens", |said| said.listening.is_some()).await?;
+        self.publish()?;
+        self.wait(id, "is connected to a quorum", |said| said.ready).await?;
+        self.record()
+    }
+
+    /// Kills a replica on the spot (SIGKILL).
+    ///
+    /// # Errors
+    /// If it cannot be killed.
+    pub async fn kill(&mut self, id: ReplicaId) -> anyhow::Result<()> {
+        if let Some(mut child) = self.replica(id)?.child.take() {
+            child.kill().await.with_context(|| format!("killing {id}"))?;
+        }
+        self.replica(id)?.paused = false;
+        self.record()
+    }
+
+    /// Stops a replica's process in its tracks (SIGSTOP): it neither ends nor does anything.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn pause(&mut self, id: ReplicaId) -> anyhow::Result<()> {
+        self.signal(id, Signal::STOP)?;
+        self.replica(id)?.paused = true;
+        Ok(())
+    }
+
+    /// Lets a paused replica go on.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn resume(&mut self, id: ReplicaId) -> anyhow::Result<()> {
+        self.signal(id, Signal::CONT)?;
+        self.replica(id)?.paused = false;
+        Ok(())
+    }
+
+    /// Sends a signal to a replica's process.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn signal(&mut self, id: ReplicaId, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.pid(id).and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let pid = pid.ok_or_else(|| anyhow!("{id} does not run"))?;
+        kill_process(pid, signal).with_context(|| format!("signalling {id}"))
+    }
+
+    /// Stops all replicas in order and waits for their end.
+    ///
+    /// # Errors
+    /// If one does not end in order; it is killed then.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        let mut failures = Vec::new();
+        for id in self.ids() {
+            if self.replica(id)?.paused {
+                self.resume(id)?;
+            }
+            if self.pid(id).is_some() {
+                self.signal(id, Signal::TERM)?;
+            }
+        }
+        for id in self.ids() {
+            let replica = self.replica(id)?;
+            let Some(mut child) = replica.child.take() else { continue };
+            match timeout(STOP, child.wait()).await {
+                Ok(Ok(status)) if status.success() => {}
+                Ok(Ok(status)) => failures.push(format!("{id} ended with {status}{}", self.tail(id))),
+                Ok(Err(error)) => failures.push(format!("{id}: {error}")),
+                Err(_) => {
+                    child.kill().await.with_context(|| format!("killing {id}"))?;
+                    failures.push(format!(
+                        "{id} did not end within {} s and was killed{}",
+                        STOP.as_secs(),
+                        self.tail(id)
+                    ));
+                }
+            }
+        }
+        self.dir.set_stopped()?;
+        if failures.is_empty() { Ok(()) } else { Err(anyhow!(failures.join("\n"))) }
+    }
+
+    /// Waits until a replica has said what is asked for.
+    ///
+    /// # Errors
+    /// If it ends before, or takes too long.
+    pub async fn wait(&self, id: ReplicaId, what: &str, enough: impl Fn(&Said) -> bool) -> anyhow::Result<Said> {
+        let mut said = self.said(id)?;
+        let waited = timeout(START, said.wait_for(|said| said.ended || enough(said))).await;
+        match waited {
+            Ok(Ok(said)) if enough(&said) => Ok(said.clone()),
+            Ok(_) => bail!("{id} ended before it {what}{}", self.tail(id)),
+            Err(_) => bail!("{id} did not say within {} s that it {what}{}", START.as_secs(), self.tail(id)),
+        }
+    }
+
+    /// What a replica says, as it says it.
+    ///
+    /// # Errors
+    /// If there is no such replica.
+    pub fn said(&self, id: ReplicaId) -> anyhow::Result<watch::Receiver<Said>> {
+        let replica = self.replicas.get(id.index()).ok_or_else(|| anyhow!("there is no replica {id}"))?;
+        Ok(replica.said.clone())
+    }
+
+    /// The replicas whose processes have ended by themselves, with their exit status.
+    pub fn fallen(&mut self) -> Vec<(ReplicaId, ExitStatus)> {
+        let mut fallen = Vec::new();
+        for replica in &mut self.replicas {
+            if let Some(child) = &mut replica.child
+                && let Ok(Some(status)) = child.try_wait()
+            {
+                replica.child = None;
+                fallen.push((replica.id, status));
+            }
+        }
+        fallen
+    }
+
+    /// The network as clients see it.
+    ///
+    /// # Errors
+    /// If its files cannot be read.
+    pub fn network(&self) -> anyhow::Result<Network> {
+        Ok(Network::load(self.dir.root())?)
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub const fn dir(&self) -> &NetworkDir {
+        &self.dir
+    }
+
+    /// Its genesis.
+    #[must_use]
+    pub const fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// All replicas.
+    #[must_use]
+    pub fn ids(&self) -> Vec<ReplicaId> {
+        self.replicas.iter().map(|replica| replica.id).collect()
+    }
+
+    /// The replicas that run no attack.
+    #[must_use]
+    pub fn honest(&self) -> Vec<ReplicaId> {
+        self.replicas.iter().filter(|replica| replica.attack.is_none()).map(|replica| replica.id).collect()
+    }
+
+    /// A replica's process, while it runs.
+    #[must_use]
+    pub fn pid(&self, id: ReplicaId) -> Option<u32> {
+        self.replicas.get(id.index()).and_then(|replica| replica.child.as_ref()).and_then(Child::id)
+    }
+
+    fn replica(&mut self, id: ReplicaId) -> anyhow::Result<&mut Replica> {
+        self.replicas.get_mut(id.index()).ok_or_else(|| anyhow!("there is no replica {id}"))
+    }
+
+    fn launch(&mut self, id: ReplicaId) -> anyhow::Result<()> {
+        let (dir, binaries, settings) = (self.dir.clone(), self.binaries.clone(), self.settings.clone());
+        let replica = self.replica(id)?;
+        if replica.child.is_some() {
+            bail!("{id} runs already");
+        }
+        let mut command = match &replica.attack {
+            None => {
+                let mut command = Command::new(&binaries.honest);
+                command.arg("start");
+                command
+            }
+            Some(attack) => {
+                let mut command = Command::new(&binaries.malicious);
+                command.args(["replica", "--attack", attack]);
+                command
+            }
+        };
+        command.arg("--json").arg("--home").arg(dir.home(id).root());
+        for (key, address) in replica.addresses() {
+            command.arg("--set").arg(format!("network.{key}={address}"));
+        }
+        for setting in settings {
+            command.arg("--set").arg(setting);
+        }
+        let path = dir.log(id);
+        let log =
+            OpenOptions::new().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        // A Ctrl-C at the terminal is for the supervisor, which then stops the replicas in order.
+        command.process_group(0);
+        let mut child = command.spawn().with_context(|| format!("starting {id}"))?;
+        let stdout = child.stdout.take().ok_or_else(|| anyhow!("{id} has no standard output"))?;
+        let (say, said) = watch::channel(Said::default());
+        tokio::spawn(listen(stdout, say));
+        replica.child = Some(child);
+        replica.said = said;
+        Ok(())
+    }
+
+    /// Tells everybody where everybody is.
+    fn publish(&mut self) -> anyhow::Result<()> {
+        for replica in &mut self.replicas {
+            if let Some(listening) = replica.said.borrow().listening {
+                replica.address = Some(listening);
+            }
+        }
+        let known = self.replicas.iter().filter_map(|replica| {
+            let listening = replica.address?;
+            Some(PeerAddress { id: replica.id.0, replica: listening.replica_address, client: listening.client_address })
+        });
+        let peers = PeersFile { replica: known.collect() };
+        for id in self.ids() {
+            let path = self.dir.home(id).peers();
+            if !PeersFile::load(&path).is_ok_and(|written| written == peers) {
+                peers.store(&path)?;
+                if self.pid(id).is_some() {
+                    self.signal(id, Signal::HUP)?;
+                }
+            }
+        }
+        peers.store(&self.dir.peers())?;
+        Ok(())
+    }
+
+    /// Writes down who runs.
+    fn record(&self) -> anyhow::Result<()> {
+        let replicas = self.replicas.iter().map(|replica| {
+            let running = RunningReplica {
+                pid: replica.child.as_ref().and_then(Child::id),
+                metrics: replica.address.map(|listening| listening.metrics_address),
+                attack: replica.attack.clone(),
+            };
+            (replica.id.0, running)
+        });
+        let supervisor = std::process::id();
+        let supervisor_started = process_start(supervisor).unwrap_or(0);
+        self.dir.set_running(&Running { supervisor, supervisor_started, replicas: replicas.collect() })
+    }
+
+    /// The end of a replica's log, for an error.
+    fn tail(&self, id: ReplicaId) -> String {
+        let path = self.dir.log(id);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let lines: Vec<&str> = text.lines().collect();
+                let last = lines.iter().skip(lines.len().saturating_sub(8));
+                format!("; the end of {}:\n  {}", path.display(), last.copied().collect::<Vec<_>>().join("\n  "))
+            }
+            Err(error) => format!("; its log {} cannot be read: {error}", path.display()),
+        }
+    }
+}
+
+impl Replica {
+    fn new(id: ReplicaId, attack: Option<String>) -> Self {
+        // Nobody will speak on this one: it is replaced at the first start.
+        let (_, said) = watch::channel(Said::default());
+        Self { id, attack, address: None, child: None, said, paused: false }
+    }
+
+    /// Where it is to listen: an address of its own; the ports are free ones at first, later the same again.
+    fn addresses(&self) -> [(&'static str, SocketAddr); 3] {
+        let free = SocketAddr::new(loopback(self.id), 0);
+        let again = self.address;
+        [
+            ("replica_address", again.map_or(free, |listening| listening.replica_address)),
+            ("client_address", again.map_or(free, |listening| listening.client_address)),
+            ("metrics_address", again.map_or(free, |listening| listening.metrics_address)),
+        ]
+    }
+}
+
+/// Follows a process' event lines to their end.
+async fn listen(stdout: ChildStdout, say: watch::Sender<Said>) {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match serde_json::from_str::<Line>(&line) {
+            Ok(event) => say.send_modify(|said| match event {
+                Line::Listening { listening } => said.listening = Some(listening),
+                Line::Ready {} => said.ready = true,
+                Line::Alarm { message } => said.alarms.push(message),
+                Line::Accused { accused } => *said.accused.entry(accused).or_default() += 1,
+                Line::Stopped {} => {}
+            }),
+            Err(error) => tracing::warn!(line, %error, "a replica says what is not an event"),
+        }
+    }
+    say.send_modify(|said| said.ended = true);
+}
+
+/// Whether `dir` holds the files of a network that somebody else may still need.
+#[must_use]
+pub fn is_network(dir: &Path) -> bool {
+    NetworkDir::new(dir).exists()
+}

@@ -1,0 +1,354 @@
+//! `varangian-testnet up`, `down`, `status` and the live controls: a network that stays up for a person to use.
+//!
+//! `up` supervises the replicas in the foreground. The other commands find it by `network.json` and speak to it over a socket beside it.
+
+use crate::layout::{NetworkDir, process_start};
+use crate::testnet::Testnet;
+use anyhow::{Context as _, anyhow, bail};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use varangian::cli::status::{ask_all, table};
+use varangian_crypto::{Parameters, Quorums, ReplicaId};
+use varangian_sim::adversary::Attack;
+
+/// How often `status` asks anew.
+const REFRESH: Duration = Duration::from_millis(500);
+/// How often `up` looks whether a replica has ended by itself.
+const LOOK: Duration = Duration::from_millis(250);
+/// Time for `down`.
+const DOWN: Duration = Duration::from_secs(60);
+
+/// Where the network is.
+#[derive(Clone, Debug, Args)]
+pub struct NetworkArg {
+    /// The network's directory
+    #[arg(long, env = "VARANGIAN_NETWORK", default_value = ".varangian", value_name = "DIR")]
+    pub network: PathBuf,
+}
+
+impl NetworkArg {
+    /// Its paths.
+    #[must_use]
+    pub fn dir(&self) -> NetworkDir {
+        NetworkDir::new(&self.network)
+    }
+}
+
+/// Starts a network on this machine and keeps it up until Ctrl-C or `down`. An existing one goes on where it was.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  varangian-testnet up\n  varangian-testnet up -n 7 --malicious 6=equivocate --malicious 5=silent\n\nThen, from a second terminal:\n  varangian kv put color blue\n  varangian-testnet status"
+)]
+pub struct UpArgs {
+    #[command(flatten)]
+    network: NetworkArg,
+    /// Replicas of a new network
+    #[arg(short, long, default_value_t = 4)]
+    n: u16,
+    /// A malicious replica: ID=ATTACK or ID=ATTACK@TRIGGER; `varangian-testnet attacks` lists them
+    #[arg(long, value_name = "ID=ATTACK", value_parser = malicious)]
+    malicious: Vec<(u16, String)>,
+    /// A setting of every replica
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    /// Events as JSON lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// A live control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Control {
+    /// SIGKILL
+    Kill,
+    /// Start it again
+    Restart,
+    /// SIGSTOP
+    Pause,
+    /// SIGCONT
+    Resume,
+}
+
+/// Does something to one replica of a running network.
+#[derive(Debug, Args)]
+pub struct ControlArgs {
+    #[command(flatten)]
+    network: NetworkArg,
+    /// The replica: 2 or r2
+    #[arg(value_parser = replica)]
+    replica: u16,
+}
+
+/// Ends a running network in order.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    #[command(flatten)]
+    network: NetworkArg,
+}
+
+/// Shows where each replica stands, live on a terminal.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    network: NetworkArg,
+    /// Once, then end
+    #[arg(long)]
+    once: bool,
+    /// Once, as a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Request {
+    control: Control,
+    replica: u16,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    error: Option<String>,
+}
+
+/// Reads `ID=ATTACK`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn malicious(text: &str) -> Result<(u16, String), String> {
+    let (id, attack) = text.split_once('=').ok_or("a malicious replica is ID=ATTACK, such as 3=equivocate")?;
+    let id = replica(id)?;
+    let plain = attack.strip_prefix(crate::replica::ON_SIGNAL).unwrap_or(attack);
+    Attack::parse(plain).map_err(|error| error.to_string())?;
+    Ok((id, attack.to_owned()))
+}
+
+/// Reads `2` or `r2`.
+///
+/// # Errors
+/// If it is neither.
+pub fn replica(text: &str) -> Result<u16, String> {
+    text.strip_prefix('r').unwrap_or(text).parse().map_err(|_| format!("`{text}` is no replica; write 2 or r2"))
+}
+
+/// A spinner on a terminal, nothing elsewhere.
+#[must_use]
+pub fn spinner(message: impl Into<String>) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_style(
+        ProgressStyle::with_template("{spinner} {msg} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
+    bar.set_message(message.into());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// Runs `up`.
+///
+/// # Errors
+/// If the network cannot be made or started.
+pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
+    let dir = args.network.dir();
+    let attacks: BTreeMap<u16, String> = args.malicious.into_iter().collect();
+    if !dir.exists() {
+        dir.create(args.n, Parameters::default())?;
+    }
+    let mut net = Testnet::new(dir, &attacks)?;
+    for setting in args.set {
+        net.set(setting);
+    }
+    let quorums = net.genesis().quorums();
+    warn_above_f(quorums, attacks.len());
+    let bar = spinner(format!("starting {} replicas", quorums.n()));
+    net.start().await?;
+    bar.finish_and_clear();
+    if args.json {
+        println!("{}", serde_json::json!({ "event": "ready", "network": net.dir().root(), "replicas": quorums.n() }));
+    } else {
+        print_ready(&net, &attacks);
+    }
+    let outcome = supervise(&mut net, args.json).await;
+    let stopped = net.stop().await;
+    outcome.and(stopped)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// More than `f` malicious replicas: safety is lost on purpose, which may be what is wanted.
+pub fn warn_above_f(quorums: Quorums, malicious: usize) {
+    if malicious > quorums.f() {
+        eprintln!(
+            "warning: {malicious} malicious replicas of {}, but only {} are tolerated: neither safety nor liveness is promised",
+            quorums.n(),
+            quorums.f()
+        );
+    }
+}
+
+/// Says how to use a network that is up.
+pub fn print_ready(net: &Testnet, attacks: &BTreeMap<u16, String>) {
+    let root = net.dir().root().display();
+    println!("{} replicas are up and connected to a quorum; their files are in {root}", net.ids().len());
+    for (id, attack) in attacks {
+        println!("  r{id} is malicious: {attack}");
+    }
+    let option = if net.dir().root() == std::path::Path::new(".varangian") {
+        String::new()
+    } else {
+        format!(" --network {root}")
+    };
+    println!(
+        "from a second terminal:\n  varangian kv{option} put color blue\n  varangian-testnet status{option}\n  varangian-testnet kill{option} r0"
+    );
+    println!("Ctrl-C here, or `varangian-testnet down{option}`, ends it; its state stays");
+}
+
+/// Keeps the network up until it is told to end.
+///
+/// # Errors
+/// If the control socket cannot be had.
+pub async fn supervise(net: &mut Testnet, json: bool) -> anyhow::Result<()> {
+    let path = net.dir().root().join("control.sock");
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).context("an old control socket");
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut look = tokio::time::interval(LOOK);
+    let end = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            connection = listener.accept() => {
+                let (stream, _) = connection.context("the control socket")?;
+                if let Err(error) = serve(net, stream).await {
+                    eprintln!("a control command failed: {error:#}");
+                }
+            }
+            _ = look.tick() => for (id, status) in net.fallen() {
+                if json {
+                    println!("{}", serde_json::json!({ "event": "fallen", "replica": id.0, "status": status.to_string() }));
+                } else {
+                    println!("{id} has ended by itself: {status}; see {}; `varangian-testnet restart {id}` starts it again", net.dir().log(id).display());
+                }
+            }
+        }
+    };
+    std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
+    end
+}
+
+async fn serve(net: &mut Testnet, mut stream: UnixStream) -> anyhow::Result<()> {
+    let mut line = String::new();
+    BufReader::new(&mut stream).read_line(&mut line).await?;
+    let request: Request = serde_json::from_str(&line)?;
+    let id = ReplicaId(request.replica);
+    let done = match request.control {
+        Control::Kill => net.kill(id).await,
+        Control::Restart => net.restart(id).await,
+        Control::Pause => net.pause(id),
+        Control::Resume => net.resume(id),
+    };
+    let answer = Answer { error: done.err().map(|error| format!("{error:#}")) };
+    let mut text = serde_json::to_string(&answer)?;
+    text.push('\n');
+    stream.write_all(text.as_bytes()).await?;
+    Ok(())
+}
+
+/// Runs a live control.
+///
+/// # Errors
+/// If no network runs, or it cannot be done.
+pub async fn control(args: ControlArgs, control: Control) -> anyhow::Result<ExitCode> {
+    let dir = args.network.dir();
+    if dir.running()?.is_none() {
+        bail!("no network runs in {}; start one with `varangian-testnet up`", dir.root().display());
+    }
+    let path = dir.root().join("control.sock");
+    let mut stream = UnixStream::connect(&path).await.with_context(|| path.display().to_string())?;
+    let mut text = serde_json::to_string(&Request { control, replica: args.replica })?;
+    text.push('\n');
+    stream.write_all(text.as_bytes()).await?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await?;
+    let answer: Answer = serde_json::from_str(&line).context("the supervisor has ended")?;
+    match answer.error {
+        None => Ok(ExitCode::SUCCESS),
+        Some(error) => Err(anyhow!(error)),
+    }
+}
+
+/// Runs `down`.
+///
+/// # Errors
+/// If no network runs, or it does not end.
+pub async fn down(args: DownArgs) -> anyhow::Result<ExitCode> {
+    let dir = args.network.dir();
+    let Some(running) = dir.running()? else {
+        bail!("no network runs in {}", dir.root().display());
+    };
+    let pid = Pid::from_raw(running.supervisor.cast_signed()).ok_or_else(|| anyhow!("no such process"))?;
+    kill_process(pid, Signal::TERM).context("ending the supervisor")?;
+    let bar = spinner("ending the network");
+    let ended = tokio::time::timeout(DOWN, async {
+        let mut look = tokio::time::interval(LOOK);
+        while process_start(running.supervisor) == Some(running.supervisor_started) {
+            look.tick().await;
+        }
+    });
+    let ended = ended.await;
+    bar.finish_and_clear();
+    ended.map_err(|_| anyhow!("process {} has not ended within {} s", running.supervisor, DOWN.as_secs()))?;
+    println!("the network in {} has ended; its state stays", dir.root().display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `status`.
+///
+/// # Errors
+/// If the network's files cannot be read.
+pub async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let network = varangian_client::Network::load(&args.network.network)?;
+    let patience = Duration::from_secs(1);
+    let live = !args.once && !args.json && std::io::stdout().is_terminal();
+    let mut look = tokio::time::interval(REFRESH);
+    loop {
+        let answers = ask_all(&network, patience).await?;
+        if args.json {
+            let rows: Vec<_> = answers
+                .iter()
+                .map(|(id, answer)| match answer {
+                    Ok(status) => serde_json::json!(status),
+                    Err(error) => serde_json::json!({ "replica": id.0, "error": error }),
+                })
+                .collect();
+            println!("{}", serde_json::Value::Array(rows));
+        } else {
+            if live {
+                // Clear the screen and go to its top.
+                print!("\x1b[2J\x1b[H");
+            }
+            print!("{}", table(&answers));
+        }
+        if !live {
+            let answered = answers.iter().filter(|(_, answer)| answer.is_ok()).count();
+            let enough = answered >= network.committee().quorums().quorum();
+            return Ok(if enough { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        println!("\nCtrl-C ends");
+        look.tick().await;
+    }
+}
