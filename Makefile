@@ -25,7 +25,7 @@ lint: needs ## format and clippy
 
 deny: ## licences, bans and sources of dependencies
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet cargo-deny@$(DENY_VERSION)
-	$(CARGO) deny --offline check bans licenses sources
+	$(CARGO) deny check bans licenses sources
 
 mutants: build ## builds with a bug on purpose each: the demo must say no
 	testnet/mutants.sh

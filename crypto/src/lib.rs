@@ -12,6 +12,7 @@
 //! - [`quorum`]: the arithmetic of `n`, `f`, quorum and primary. Nowhere else.
 //! - [`parameters`], [`genesis`]: the numbers and members of a chain, validated together.
 //! - [`committee`]: who may sign in one epoch.
+//! - [`cache`]: signatures that were found good before.
 //! - [`signed`]: statements of replicas, their signatures, the [`Verified`] door.
 //! - [`certificate`]: equal statements of a quorum.
 //! - [`client_signature`]: commands of clients, alone and in batches.
@@ -23,6 +24,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod cache;
 pub mod certificate;
 pub mod client_signature;
 pub mod codec;
@@ -39,6 +41,7 @@ pub mod state_digest;
 mod error;
 mod hexadecimal;
 
+pub use cache::SignatureCache;
 pub use certificate::{QuorumCertificate, check_signatures};
 pub use client_signature::{sign_client, sign_subscription, verify_client, verify_clients, verify_subscription};
 pub use codec::{Bounded, BoundedBytes, decode, encode};

@@ -101,6 +101,12 @@ impl CoreHandle {
         self.queue_inside(Told::Fatal(reason));
     }
 
+    /// Whether the core has ended: nothing that is handed to it matters any more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.inside.is_closed()
+    }
+
     /// The process is asked to end.
     pub fn stop(&self) {
         self.queue_inside(Told::Stop);

@@ -62,7 +62,11 @@ impl Inbound {
         Ok(handles)
     }
 
+    /// The next event; none once the endpoint is closed, or the core has ended and a backlog is for nobody.
     fn next<T>(&self, inbox: &Mutex<Inbox<T>>) -> Option<T> {
+        if self.core.has_ended() {
+            return None;
+        }
         self.runtime.block_on(async { inbox.lock().await.recv().await })
     }
 

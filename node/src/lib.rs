@@ -5,6 +5,7 @@
 //! - [`home`], [`keys`], [`config`], [`peers`]: what is on disk before the first message.
 //! - [`process`]: puts the parts together and takes them down again.
 //! - [`inbound`]: frames from peers, decoded and verified off the core's thread.
+//! - [`proofs`]: signatures that were found good before.
 //! - [`desk`]: clients: their commands in, their replies out.
 //! - [`core`]: the one thread that the core runs on: inputs, timers, turns.
 //! - [`shell`]: the core's [`Io`](varangian_runner::Io): what it asks for goes to the thread that does it.
@@ -28,5 +29,6 @@ pub mod outbound;
 pub mod peers;
 pub mod persist;
 pub mod process;
+pub mod proofs;
 pub mod record;
 pub mod shell;

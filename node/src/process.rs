@@ -11,6 +11,7 @@ use crate::metrics::{self, Metrics};
 use crate::outbound::{self, Post};
 use crate::peers::{PeersError, PeersFile};
 use crate::persist;
+use crate::proofs::Proofs;
 use crate::record::{self, RecordError};
 use crate::shell::Shell;
 use std::collections::{BTreeMap, VecDeque};
@@ -136,7 +137,7 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
         .map_err(|source| ProcessError::Metrics { address: settings.metrics_address, source })?;
     let metrics_address = listener.local_addr().map_err(system("asking for the metrics' address"))?;
 
-    let committee = Arc::new(member.committee.clone());
+    let committee = Arc::new(member.committee.clone().with_cache(Arc::new(Proofs::default())));
     let (core, core_inbox) = core::channel(member.id);
     let desk = Arc::new(Desk::new(server.clone(), committee.clone()));
     let post = Post::new(mesh.clone(), metrics.clone());

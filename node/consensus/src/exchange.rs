@@ -10,7 +10,7 @@ use crate::message::{Message, Progress, Status};
 use crate::peers::Fetch;
 use crate::pool::Role;
 use crate::replica::{Phase, Replica, Turn};
-use crate::types::Slot;
+use crate::types::{Millis, Slot};
 use crate::vote::CommitCertificate;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -103,7 +103,7 @@ impl Replica {
         }
         let mut answers = Vec::new();
         self.answer_checkpoints(status, &mut answers);
-        self.answer_view(status, &mut answers);
+        self.answer_view(turn.now, from, status, &mut answers);
         if status.view == self.entered && status.active {
             self.answer_votes(status, &mut answers);
         }
@@ -129,9 +129,10 @@ impl Replica {
         }
     }
 
-    fn answer_view(&self, status: &Status, answers: &mut Vec<Message>) {
+    fn answer_view(&mut self, now: Millis, from: ReplicaId, status: &Status, answers: &mut Vec<Message>) {
+        let mut large = Vec::new();
         if status.view < self.entered || (status.view == self.entered && !status.active) {
-            answers.extend(self.new_view_message());
+            large.extend(self.new_view_message());
         }
         let own = self.view_changes.get(&self.config.id).filter(|signed| signed.statement.view == self.view);
         if let Some(own) = own
@@ -139,7 +140,10 @@ impl Replica {
             && status.view <= self.view
             && !(status.view == self.view && status.view_changes.contains(&self.config.id))
         {
-            answers.push(Message::ViewChange(alloc::boxed::Box::new(own.clone())));
+            large.push(Message::ViewChange(alloc::boxed::Box::new(own.clone())));
+        }
+        if !large.is_empty() && self.peers.may_send_view(from, self.view, now, self.config.base_timeout) {
+            answers.append(&mut large);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is remembered of each peer, so that no peer's questions cost more than their share.
 
-use crate::types::{Millis, Slot};
+use crate::types::{Millis, Slot, View};
 use alloc::collections::BTreeMap;
 use varangian_crypto::ReplicaId;
 
@@ -22,6 +22,8 @@ pub struct Peers {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Asked {
     status: Option<Millis>,
+    /// The view whose VIEW-CHANGE or NEW-VIEW was sent last, and when.
+    view: Option<(View, Millis)>,
     since: Millis,
     answered: u32,
 }
@@ -43,6 +45,16 @@ impl Peers {
             return false;
         }
         asked.status = Some(now);
+        true
+    }
+
+    /// Whether `peer` may be sent what is large about `view`: once, and again only after `pause`, for it takes time to check.
+    pub fn may_send_view(&mut self, peer: ReplicaId, view: View, now: Millis, pause: Millis) -> bool {
+        let asked = self.asked.entry(peer).or_default();
+        if asked.view.is_some_and(|(sent, at)| sent == view && now < at.saturating_add(pause)) {
+            return false;
+        }
+        asked.view = Some((view, now));
         true
     }
 

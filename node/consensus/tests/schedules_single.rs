@@ -467,3 +467,149 @@ fn the_time_out_doubles_up_to_its_cap_and_halves_with_progress() {
     seen.dedup();
     assert_eq!(seen, [16_000, 8_000, 4_000, 2_000, 1_000]);
 }
+
+/// Replica 2 in view 1 by a NEW-VIEW of the others that stands on checkpoint `4 * interval` and carries what was prepared.
+fn in_view_1<'a>(
+    world: &'a World,
+    interval: u64,
+    prepared: Vec<varangian_consensus::PreparedCertificate>,
+    before: &[Message],
+) -> Lone<'a> {
+    let mut lone = changing(world, 2);
+    for message in before {
+        lone.hear(1, message.clone()).unwrap();
+    }
+    let stable = (interval > 0).then(|| world.stable(world.checkpoint(4 * interval, digest(interval))));
+    let changes = [0, 1, 3].map(|id| world.view_change(id, 1, stable.clone(), prepared.clone())).to_vec();
+    lone.hear(1, Message::NewView(Box::new(world.new_view(1, changes)))).unwrap();
+    assert_eq!((lone.replica.view(), lone.replica.phase()), (View(1), Phase::Active));
+    lone
+}
+
+fn prepares(lone: &Lone<'_>, view: u64) -> Vec<(u64, varangian_crypto::Digest)> {
+    let votes = lone.effects.iter().filter_map(|effect| match effect {
+        Effect::Vote(Vote::Prepare(vote)) if vote.view == View(view) => Some((vote.slot.0, vote.digest)),
+        _ => None,
+    });
+    votes.collect()
+}
+
+/// Outside of a NEW-VIEW there are no null batches.
+#[test]
+fn a_null_batch_is_pre_prepared_by_new_views_only() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 2);
+    let null = |view| Message::PrePrepare(world.pre_prepare(view, 1, NULL_BATCH));
+    assert_eq!(lone.hear(0, null(0)), Err(Ignored::Unsolicited));
+    // Neither when it overtakes the NEW-VIEW.
+    let mut lone = in_view_1(&world, 0, Vec::new(), &[null(1)]);
+    assert_eq!(prepares(&lone, 1), []);
+    assert_eq!(lone.hear(1, null(1)), Err(Ignored::Unsolicited));
+    // The slot is free for a batch.
+    let batch = world.batch(0, 9);
+    lone.hear(1, Message::Batch { slot: Slot(1), batch: batch.clone() }).unwrap();
+    lone.hear(1, Message::PrePrepare(world.pre_prepare(1, 1, *batch.digest()))).unwrap();
+    assert_eq!(prepares(&lone, 1), [(1, *batch.digest())]);
+}
+
+/// What a NEW-VIEW settled is settled: nothing else is voted for up to its `max`, nor below its checkpoint, whenever it was said.
+#[test]
+fn slots_that_a_new_view_settled_are_not_given_away_again() {
+    let world = World::new(4);
+    let other = |slot| Message::PrePrepare(world.pre_prepare(1, slot, digest(77)));
+    let carried = vec![world.prepared(0, 6, digest(6))];
+    // Slots 3 and 5 are given away before the NEW-VIEW comes; it stands on checkpoint 4 and carries 5 (null) and 6.
+    let mut lone = in_view_1(&world, 1, carried, &[other(3), other(5)]);
+    for slot in [1, 2, 3, 4] {
+        assert_eq!(lone.hear(1, other(slot)), Err(Ignored::Unsolicited), "slot {slot}");
+    }
+    let voted = prepares(&lone, 1);
+    assert_eq!(voted, [(5, NULL_BATCH)], "6 waits for its body");
+    let accused: Vec<_> = lone.effects.iter().filter(|effect| matches!(effect, Effect::Accuse(_))).collect();
+    assert_eq!(accused.len(), 1, "slot 5 was given away twice: {accused:?}");
+}
+
+/// A NEW-VIEW may carry more than the own window holds: the rest is voted for when the window moves there.
+#[test]
+fn what_a_new_view_carries_beyond_the_window_is_voted_for_when_the_window_moves() {
+    let world = World::new(4);
+    let mut lone = changing(&world, 2);
+    let mut source = Lone::new(&world, 3);
+    for slot in 1..=4 {
+        source.decide(1, 0, slot, Some(world.batch(1, slot))).unwrap();
+    }
+    let stable = world.stable(world.checkpoint(4, *source.replica.history()));
+    let carried = vec![world.prepared(0, 12, NULL_BATCH)];
+    let changes = [0, 1, 3].map(|id| world.view_change(id, 1, Some(stable.clone()), carried.clone())).to_vec();
+    lone.hear(1, Message::NewView(Box::new(world.new_view(1, changes)))).unwrap();
+    assert!(lone.replica.is_behind());
+    assert_eq!(prepares(&lone, 1).iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [5, 6, 7, 8]);
+    for slot in 1..=4 {
+        lone.decide(3, 0, slot, Some(world.batch(1, slot))).unwrap();
+    }
+    assert_eq!(lone.replica.stable_slot(), Slot(4));
+    assert_eq!(prepares(&lone, 1).iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [5, 6, 7, 8, 9, 10, 11, 12]);
+}
+
+/// Commands of a batch that a NEW-VIEW does not carry wait for their order again, and somebody watches them.
+#[test]
+fn commands_of_a_batch_that_lost_its_slot_wait_again() {
+    let world = World::new(4);
+    let batch = world.batch(3, 5);
+    let mut lone = changing(&world, 2);
+    lone.hear(0, Message::Batch { slot: Slot(1), batch: batch.clone() }).unwrap();
+    assert_eq!(lone.replica.pool().len(), 1, "it came with a batch only");
+    let changes = [0, 1, 3].map(|id| world.view_change(id, 1, None, Vec::new())).to_vec();
+    let mark = lone.effects.len();
+    lone.hear(1, Message::NewView(Box::new(world.new_view(1, changes)))).unwrap();
+    assert_eq!((lone.replica.pool().len(), lone.replica.pool().armed()), (2, 2));
+    let handed: BTreeSet<_> = lone
+        .sent_to(mark)
+        .filter_map(|(to, message)| match message {
+            Message::Command(command) => Some((to, command.identity())),
+            _ => None,
+        })
+        .collect();
+    assert!(handed.contains(&(ReplicaId(1), batch.commands()[0].identity())), "{handed:?}");
+}
+
+/// A primary that crashed after it wrote its NEW-VIEW sends that very one again and never drafts another for the same view.
+#[test]
+fn a_drafted_new_view_is_the_only_one_after_a_restart() {
+    use varangian_consensus::{Input, Replica};
+    let world = World::new(4);
+    let mut lone = changing(&world, 1);
+    lone.hear(2, Message::ViewChange(Box::new(world.view_change(2, 1, None, Vec::new())))).unwrap();
+    lone.hear(3, Message::ViewChange(Box::new(world.view_change(3, 1, None, Vec::new())))).unwrap();
+    let mut records = lone.records();
+    let draft = records.iter().find_map(|record| match record {
+        Record::Drafted(draft) => Some(draft.clone()),
+        _ => None,
+    });
+    let draft = draft.expect("it leads view 1");
+    // Power fails before it accepts its own NEW-VIEW.
+    records.retain(|record| !matches!(record, Record::NewView(_)));
+    let mut effects = Vec::new();
+    let mut replica = Replica::recover(world.config(1), 0, Executed::default(), records, &mut effects).unwrap();
+    assert_eq!((replica.view(), replica.phase()), (View(1), Phase::Changing));
+    assert!(effects.contains(&Effect::Vote(Vote::NewView(draft))), "the same again");
+    // Before that comes back it hears other VIEW-CHANGEs, its own among them.
+    let own = effects.iter().find_map(|effect| match effect {
+        Effect::Vote(Vote::ViewChange(promise)) => Some(world.signer(1).sign(promise.as_ref().clone()).into_inner()),
+        _ => None,
+    });
+    effects.clear();
+    for change in [
+        own.unwrap(),
+        world.view_change(0, 1, None, vec![world.prepared(0, 1, digest(1))]),
+        world.view_change(3, 1, None, Vec::new()),
+    ] {
+        let from = change.signer;
+        let delivery = world.delivery(Message::ViewChange(Box::new(change)));
+        replica.step(0, Input::Message { from, delivery }, &mut effects).unwrap();
+    }
+    assert!(
+        !effects.iter().any(|effect| matches!(effect, Effect::Vote(Vote::NewView(_)))),
+        "a second NEW-VIEW for view 1"
+    );
+}

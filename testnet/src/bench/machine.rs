@@ -121,11 +121,12 @@ struct Signatures {
 impl Signatures {
     fn new() -> anyhow::Result<Self> {
         let keys = (0..REPLICAS).map(|_| keys::generate()).collect::<Result<Vec<_>, _>>()?;
-        let members = keys.iter().zip((0..).map(ReplicaId)).map(|(key, id)| Member {
+        let connections = (0..REPLICAS).map(|_| keys::generate()).collect::<Result<Vec<_>, _>>()?;
+        let members = keys.iter().zip(&connections).zip((0..).map(ReplicaId)).map(|((key, connection), id)| Member {
             id,
             name: id.to_string(),
             consensus_key: key.replica_key(),
-            network_key: key.network_key(),
+            network_key: connection.network_key(),
         });
         let clients = Clients::Open { maximum: 1 };
         let committee =

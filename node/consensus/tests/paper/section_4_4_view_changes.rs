@@ -2,7 +2,7 @@
 
 use super::support::*;
 use std::collections::BTreeSet;
-use varangian_consensus::{Checkpoint, Message, NULL_BATCH, Phase, Progress, Slot, View};
+use varangian_consensus::{Checkpoint, Delivery, Effect, Input, Message, NULL_BATCH, Phase, Progress, Slot, View};
 use varangian_crypto::{Digest, ReplicaId};
 use varangian_sim::cluster::Event;
 use varangian_sim::{Cluster, Loss, TimerKind};
@@ -553,4 +553,27 @@ fn an_execution_that_outlasts_a_view_change_happens_once() {
     cluster.run_for(1000);
     assert_eq!(cluster.disk(2).executed().len(), 4);
     assert!((1..4).all(|id| cluster.replica(id).stable_slot() == Slot(4)));
+}
+
+/// Who is not in the view yet gets its NEW-VIEW when it says so, but not with each status: it is large, and takes time to check. A receiver that is
+/// busy checking would otherwise be sent more than it can ever check.
+#[test]
+fn what_is_large_about_a_view_is_not_sent_with_every_status() {
+    let behind = cluster().replica(0).status();
+    let (mut cluster, _) = prepared_and_headless();
+    ask_for_view_1(&mut cluster);
+    cluster.deliver_all();
+    let mut replica = cluster.replica(1).clone();
+    assert_eq!((replica.view(), replica.phase()), (View(1), Phase::Active));
+    let (interval, timeout) = (replica.config().status_interval(), replica.config().base_timeout);
+    let mut sent = Vec::new();
+    for now in (0..=2 * timeout).step_by(interval as usize) {
+        let mut effects = Vec::new();
+        let status = Input::Message { from: ReplicaId(0), delivery: Delivery::Status(behind.clone()) };
+        let now = 1_000_000 + now;
+        replica.step(now, status, &mut effects).unwrap();
+        let large = |effect: &Effect| matches!(effect, Effect::Send(ReplicaId(0), Message::NewView(_)));
+        sent.extend(effects.iter().filter(|effect| large(effect)).map(|_| now - 1_000_000));
+    }
+    assert_eq!(sent, [0, timeout, 2 * timeout]);
 }
