@@ -165,7 +165,7 @@ impl Signatures {
 }
 
 const fn prepare(turn: u64) -> Prepare {
-    Prepare { view: View(0), slot: Slot(turn), digest: Digest::from_bytes([7; 32]) }
+    Prepare { view: View(1), slot: Slot(turn), digest: Digest::from_bytes([7; 32]) }
 }
 
 /// Mean microseconds of an action, repeated for [`TIME`].
