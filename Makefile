@@ -10,7 +10,7 @@ help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 testnet: build ## build, start 4 replicas with a malicious one, attack, judge (KEEP=1 leaves the network up)
-	"$$($(CARGO) metadata --format-version 1 --no-deps | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/release/varangian-testnet" demo $(if $(KEEP),--keep)
+	@"$$($(CARGO) metadata --format-version 1 --no-deps | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/release/varangian-testnet" demo $(if $(KEEP),--keep)
 
 build: needs ## the two programs
 	$(CARGO) build --release -p varangian
@@ -31,7 +31,7 @@ mutants: build ## builds with a bug on purpose each: the demo must say no
 	testnet/mutants.sh
 
 bench: build ## figures of this machine
-	"$$($(CARGO) metadata --format-version 1 --no-deps | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/release/varangian-testnet" bench
+	@"$$($(CARGO) metadata --format-version 1 --no-deps | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/release/varangian-testnet" bench
 
 # RocksDB's bindings are made with libclang, its sources with a C++ compiler.
 needs:

@@ -462,9 +462,3 @@ async fn listen(stdout: ChildStdout, say: watch::Sender<Said>) {
     }
     say.send_modify(|said| said.ended = true);
 }
-
-/// Whether `dir` holds the files of a network that somebody else may still need.
-#[must_use]
-pub fn is_network(dir: &Path) -> bool {
-    NetworkDir::new(dir).exists()
-}

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
-use varangian::cli::status::{ask_all, table};
+use varangian::cli::status::{ask_all, json, table};
 use varangian_crypto::{Parameters, Quorums, ReplicaId};
 use varangian_sim::adversary::Attack;
 
@@ -328,14 +328,7 @@ pub async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
     loop {
         let answers = ask_all(&network, patience).await?;
         if args.json {
-            let rows: Vec<_> = answers
-                .iter()
-                .map(|(id, answer)| match answer {
-                    Ok(status) => serde_json::json!(status),
-                    Err(error) => serde_json::json!({ "replica": id.0, "error": error }),
-                })
-                .collect();
-            println!("{}", serde_json::Value::Array(rows));
+            println!("{}", json(&answers));
         } else {
             if live {
                 // Clear the screen and go to its top.

@@ -20,6 +20,10 @@ use varangian_crypto::{Bounded, Digest, ReplicaId, Signed};
 
 impl Replica {
     /// Stops voting below `view` and asks for it.
+    #[expect(
+        clippy::expect_used,
+        reason = "a promise without what is prepared would lose decided slots: better none at all"
+    )]
     pub(crate) fn start_view_change(&mut self, turn: &mut Turn<'_>, view: View) {
         self.view = view;
         self.phase = Phase::Changing;
@@ -29,8 +33,7 @@ impl Replica {
         let promise = Box::new(ViewChange {
             view,
             stable: self.stable.clone(),
-            // The window bounds the log, and the genesis bounds the window.
-            prepared: Bounded::try_from(prepared).unwrap_or_default(),
+            prepared: Bounded::try_from(prepared).expect("the window bounds the log, and the genesis the window"),
         });
         self.promise = Some(promise.clone());
         self.view_changes.retain(|_, signed| signed.statement.view >= view);

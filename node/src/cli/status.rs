@@ -71,20 +71,23 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let network = Network::load(&args.network)?;
     let answers = ask_all(&network, Duration::from_millis(args.timeout_ms)).await?;
     if args.json {
-        let rows: Vec<_> = answers
-            .iter()
-            .map(|(id, answer)| match answer {
-                Ok(status) => serde_json::json!(status),
-                Err(error) => serde_json::json!({ "replica": id.0, "error": error }),
-            })
-            .collect();
-        println!("{}", serde_json::Value::Array(rows));
+        println!("{}", json(&answers));
     } else {
         print!("{}", table(&answers));
     }
     let answered = answers.iter().filter(|(_, answer)| answer.is_ok()).count();
     let enough = answered >= network.committee().quorums().quorum();
     Ok(if enough { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// The answers for machines: an array, one object per replica.
+#[must_use]
+pub fn json(answers: &[Answer]) -> serde_json::Value {
+    let row = |(id, answer): &Answer| match answer {
+        Ok(status) => serde_json::json!(status),
+        Err(error) => serde_json::json!({ "replica": id.0, "error": error }),
+    };
+    answers.iter().map(row).collect()
 }
 
 /// The answers for people.
