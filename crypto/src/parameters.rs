@@ -45,7 +45,7 @@ pub struct Parameters {
     pub armed_commands: u32,
     /// Commands of one client in a replica's pool. Default 64.
     pub client_pool_commands: u32,
-    /// Bytes of all commands in a replica's pool. Default 64 MiB.
+    /// Bytes of all clients' commands in a replica's pool; the places of backups come on top. Default 64 MiB.
     pub pool_bytes: u64,
     /// The time-out's floor, in milliseconds. Default 500.
     pub base_timeout_ms: u64,

@@ -9,6 +9,7 @@
 //! | new view | view | each NEW-VIEW that was accepted, for the last [`NEW_VIEWS_KEPT`] views |
 //! | checkpoint | slot | the own CHECKPOINT |
 //! | stable | | the highest stable certificate |
+//! | stopped | | why this replica stopped for good |
 //! | evidence | view, slot, accused, place in the list of kinds | the proof |
 //!
 //! Bodies go to their own table, by slot and digest. Votes, prepared certificates and checkpoints up to a stable checkpoint are
@@ -29,6 +30,7 @@ const NEW_VIEW: u8 = 5;
 const CHECKPOINT: u8 = 6;
 const STABLE: u8 = 7;
 const EVIDENCE: u8 = 8;
+const STOPPED: u8 = 9;
 
 const PROPOSED: u8 = 0;
 const ACCEPTED: u8 = 1;
@@ -93,6 +95,7 @@ pub fn commit(records: Vec<Record>) -> Commit {
                     Some(Prune { kinds: vec![VOTE, PREPARED, CHECKPOINT], slot: certificate.statement.slot.0 });
                 (Key::new(STABLE, []), encode(&certificate))
             }
+            Record::Stopped(alarm) => (Key::new(STOPPED, []), encode(&alarm)),
             Record::Evidence(evidence) => {
                 let (view, slot) = evidence.place();
                 let accused = u64::from(evidence.accused().0);
@@ -165,6 +168,7 @@ fn parse(key: &[u8], value: &Bytes) -> Result<Record, RecordError> {
         CHECKPOINT => Record::Checkpoint(decode(value).map_err(damaged)?),
         STABLE => Record::Stable(decode(value).map_err(damaged)?),
         EVIDENCE => Record::Evidence(decode(value).map_err(damaged)?),
+        STOPPED => Record::Stopped(decode(value).map_err(damaged)?),
         unknown => return Err(RecordError::Kind(unknown)),
     })
 }

@@ -47,7 +47,7 @@ pub struct Config {
     pub armed: usize,
     /// Commands of one client in the pool at most.
     pub pool_commands: usize,
-    /// Bytes in the pool, beyond which each client may only have one command in it.
+    /// Bytes of clients in the pool, beyond which each may only have one command in it. Backups have their places apart.
     pub pool_bytes: usize,
     /// Time-out of the first view.
     pub base_timeout: Millis,

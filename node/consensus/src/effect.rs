@@ -161,6 +161,8 @@ pub enum Record {
     Stable(StableCheckpoint),
     /// A proof of somebody's misbehaviour.
     Evidence(Evidence),
+    /// Why this replica stopped for good. A restart does not make it vote again.
+    Stopped(Alarm),
 }
 
 /// What the store knows after a restart, beside the [`Record`]s: the executed prefix, which changed in one atomic write.
@@ -190,7 +192,7 @@ pub enum Timer {
 }
 
 /// Things that only a person can mend, or should at least know.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error, BorshSerialize, BorshDeserialize)]
 pub enum Alarm {
     /// The own state is not what a quorum agreed on. This replica stops voting.
     #[error(

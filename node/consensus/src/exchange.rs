@@ -226,14 +226,18 @@ impl Replica {
             return Err(Ignored::OutOfWindow);
         }
         let held = entry.and_then(|entry| entry.bodies.get(&digest)).cloned();
-        if !self.peers.may_answer(from, turn.now, self.config.status_interval()) {
-            return Err(Ignored::TooSoon);
-        }
+        self.may_send_bodies(turn.now, from, 1)?;
         match held {
             Some(batch) => turn.push(Effect::Send(from, Message::Batch { slot, batch })),
             None => turn.push(Effect::SendBatch { to: from, slot, digest }),
         }
         Ok(())
+    }
+
+    /// A window of bodies per peer and status interval.
+    fn may_send_bodies(&mut self, now: Millis, to: ReplicaId, bodies: u64) -> Result<(), Ignored> {
+        let (share, interval) = (self.config.window, self.config.status_interval());
+        if self.peers.may_send_bodies(to, bodies, share, now, interval) { Ok(()) } else { Err(Ignored::TooSoon) }
     }
 
     /// A peer is behind and asks for decided slots.
@@ -251,9 +255,7 @@ impl Replica {
         if first > last {
             return Err(Ignored::OutOfWindow);
         }
-        if !self.peers.may_answer(from, turn.now, self.config.status_interval()) {
-            return Err(Ignored::TooSoon);
-        }
+        self.may_send_bodies(turn.now, from, last.since(first) + 1)?;
         turn.push(Effect::SendDecided { to: from, from: first, last });
         Ok(())
     }

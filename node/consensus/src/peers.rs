@@ -4,9 +4,6 @@ use crate::types::{Millis, Slot, View};
 use alloc::collections::BTreeMap;
 use varangian_crypto::ReplicaId;
 
-/// Questions of one peer that are answered per status interval.
-const ANSWERS: u32 = 64;
-
 /// See the module. One entry per peer that ever asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Peers {
@@ -25,7 +22,8 @@ struct Asked {
     /// The view whose VIEW-CHANGE or NEW-VIEW was sent last, and when.
     view: Option<(View, Millis)>,
     since: Millis,
-    answered: u32,
+    /// Bodies sent since then.
+    bodies: u64,
 }
 
 /// A running request for decided slots.
@@ -58,17 +56,17 @@ impl Peers {
         true
     }
 
-    /// Whether a question of `peer` may be answered.
-    pub fn may_answer(&mut self, peer: ReplicaId, now: Millis, interval: Millis) -> bool {
+    /// Whether `peer` may be sent so many `bodies` more: `share` of them per interval, and no question of a few bytes costs more than that.
+    pub fn may_send_bodies(&mut self, peer: ReplicaId, bodies: u64, share: u64, now: Millis, interval: Millis) -> bool {
         let asked = self.asked.entry(peer).or_default();
         if now >= asked.since.saturating_add(interval) {
             asked.since = now;
-            asked.answered = 0;
+            asked.bodies = 0;
         }
-        if asked.answered >= ANSWERS {
+        if asked.bodies.saturating_add(bodies) > share {
             return false;
         }
-        asked.answered += 1;
+        asked.bodies += bodies;
         true
     }
 

@@ -56,6 +56,8 @@ pub struct Pool {
     entries: BTreeMap<Identity, Entry>,
     shares: BTreeMap<(Source, Option<ClientKey>), usize>,
     bytes: usize,
+    /// Of these, what came from clients: a backup's places are its own, however much the clients have here.
+    client_bytes: usize,
     waiting: FairQueue,
     deadlines: BTreeSet<(Millis, Identity)>,
     ready: BTreeMap<Source, FairQueue>,
@@ -118,18 +120,21 @@ impl Pool {
         }
         let share = Self::share(source, &identity);
         let held = self.shares.get(&share).copied().unwrap_or(0);
-        let limit = match source {
-            Source::Client => config.pool_commands,
-            Source::Backup(_) => config.armed,
+        let bytes = command.encoded().len();
+        let (limit, crowded) = match source {
+            Source::Client => (config.pool_commands, self.client_bytes.saturating_add(bytes) > config.pool_bytes),
+            Source::Backup(_) => (config.armed, false),
         };
-        let crowded = self.bytes.saturating_add(command.encoded().len()) > config.pool_bytes;
         // A share of its own for each client that may be admitted and each backup, and no more: keys cost nothing.
         let shares = config.admission.maximum().saturating_add(config.quorums.n());
         if held >= limit || (crowded && held > 0) || (held == 0 && self.shares.len() >= shares) {
             return Err(Ignored::Busy);
         }
         *self.shares.entry(share).or_default() += 1;
-        self.bytes += command.encoded().len();
+        self.bytes += bytes;
+        if source == Source::Client {
+            self.client_bytes += bytes;
+        }
         self.entries.insert(identity, Entry { command, source, stage: Stage::Waiting });
         self.enqueue(identity, role);
         Ok(())
@@ -139,7 +144,11 @@ impl Pool {
     pub fn remove(&mut self, identity: &Identity) {
         self.unstage(identity);
         if let Some(entry) = self.entries.remove(identity) {
-            self.bytes -= entry.command.encoded().len();
+            let bytes = entry.command.encoded().len();
+            self.bytes -= bytes;
+            if entry.source == Source::Client {
+                self.client_bytes -= bytes;
+            }
             let share = Self::share(entry.source, identity);
             if let Some(count) = self.shares.get_mut(&share) {
                 *count -= 1;

@@ -81,6 +81,7 @@ impl Replica {
                     let (view, slot) = evidence.place();
                     replica.accusations.insert((evidence.accused(), evidence.kind(), view, slot));
                 }
+                Record::Stopped(alarm) => replica.stopped = Some(alarm),
                 slot @ (Record::Batch { .. } | Record::Proposed(_) | Record::Accepted(_) | Record::Prepared(_)) => {
                     slots.push(slot)
                 }
@@ -94,6 +95,10 @@ impl Replica {
         let proved = replica.restore_view(new_view);
         for record in slots {
             replica.restore_slot(record);
+        }
+        if let Some(alarm) = &replica.stopped {
+            turn.push(Effect::Alarm(alarm.clone()));
+            return Ok(replica);
         }
         replica.install_order(&mut turn);
         replica.drafted = drafted.as_ref().map_or(View(0), |draft| draft.view);

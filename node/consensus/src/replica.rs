@@ -255,8 +255,9 @@ impl Replica {
         true
     }
 
-    /// Stops for good: going on could do harm that a person must first look at.
+    /// Stops for good, restarts included: going on could do harm that a person must first look at.
     pub(crate) fn stop(&mut self, turn: &mut Turn<'_>, alarm: Alarm) {
+        turn.push(Effect::Persist(Record::Stopped(alarm.clone())));
         turn.push(Effect::Alarm(alarm.clone()));
         self.stopped = Some(alarm);
     }

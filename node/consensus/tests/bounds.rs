@@ -173,3 +173,20 @@ fn questions_are_answered_up_to_a_share() {
         lone.effects.iter().filter(|effect| matches!(effect, Effect::SendDecided { to: ReplicaId(2), .. })).count();
     assert_eq!(answers, answered + 1);
 }
+
+/// A question of a few bytes costs at most a window of bodies per status interval.
+#[test]
+fn one_peer_cannot_ask_for_more_than_a_window_of_bodies_per_interval() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    for slot in 1..=8 {
+        lone.decide(0, 0, slot, Some(world.batch(0, slot))).unwrap();
+    }
+    while lone.hear(2, Message::FetchDecided { from: Slot(1), to: Slot(8) }) == Ok(()) {}
+    let asked = lone.effects.iter().map(|effect| match effect {
+        Effect::SendDecided { from, last, .. } => last.since(*from) + 1,
+        _ => 0,
+    });
+    let asked: u64 = asked.sum();
+    assert!(asked <= 2 * world.config(1).window, "{asked} bodies for one peer");
+}

@@ -4,12 +4,12 @@
 
 mod properties_support;
 
-use properties_support::{World, small};
+use properties_support::{Lone, World, small};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use varangian_consensus::pool::{Pool, Role, Source};
-use varangian_consensus::{Batch, Command, Config, Identity, Ignored};
+use varangian_consensus::{Batch, Command, Config, Identity, Ignored, Message};
 use varangian_crypto::{Parameters, ReplicaId, Verify};
 
 static WORLD: LazyLock<World> = LazyLock::new(|| World::new(4));
@@ -89,7 +89,9 @@ impl Model {
         };
         let share = self.held.iter().filter(|(client, (_, other, _))| same(client, *other)).count();
         let limit = if source == Source::Client { config.pool_commands } else { config.armed };
-        let crowded = self.bytes(|_| true) + command.encoded().len() > config.pool_bytes;
+        let clients = self.held.values().filter(|(_, source, _)| *source == Source::Client);
+        let bytes: usize = clients.map(|(command, ..)| command.encoded().len()).sum();
+        let crowded = source == Source::Client && bytes + command.encoded().len() > config.pool_bytes;
         if share >= limit || (crowded && share > 0) {
             return Err(Ignored::Busy);
         }
@@ -330,4 +332,24 @@ fn everybody_has_one_place_in_a_crowded_pool() {
         assert_eq!(pool.insert(two, Source::Client, Role::Primary, &config), Err(Ignored::Busy));
     }
     assert!(pool.bytes() > config.pool_bytes);
+}
+
+/// protocol.md: "the primary keeps `A` places per backup", whatever clients have filled: or load alone deposes an honest primary.
+#[test]
+fn a_crowded_primary_keeps_a_places_per_backup() {
+    let parameters = Parameters { pool_bytes: 1 << 13, ..small() };
+    let world = World::with(4, parameters, 4, None);
+    let mut primary = Lone::new(&world, 0);
+    let body = vec![7; 1800];
+    for client in 0..3 {
+        for sequence in 1..=4 {
+            // Busy, at the end.
+            primary.client(world.command_of(client, sequence, &[&body])).ok();
+        }
+    }
+    assert!(primary.replica.pool().bytes() > 1 << 12);
+    for sequence in 1..=world.config(0).armed as u64 {
+        let command = world.command_of(3, sequence, &[&body]).into_inner();
+        assert_eq!(primary.hear(2, Message::Command(command)), Ok(()), "place {sequence} of the backup");
+    }
 }

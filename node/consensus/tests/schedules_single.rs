@@ -613,3 +613,18 @@ fn a_drafted_new_view_is_the_only_one_after_a_restart() {
         "a second NEW-VIEW for view 1"
     );
 }
+
+/// One who saw its own foreign vote and is started again must not vote as if nothing had been: that would make an equivocator of it.
+#[test]
+fn a_stop_for_a_foreign_vote_outlives_a_restart() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 3);
+    lone.hear(1, Message::Prepare(world.prepare(3, 0, 1, digest(1)))).unwrap();
+    assert!(lone.replica.stopped().is_some());
+    let mut again = Lone::restart(&world, 3, lone.executed.clone(), lone.records());
+    let batch = world.batch(0, 1);
+    again.hear(0, Message::Batch { slot: Slot(1), batch: batch.clone() }).ok();
+    again.hear(0, Message::PrePrepare(world.pre_prepare(0, 1, *batch.digest()))).ok();
+    let votes = again.effects.iter().filter(|effect| matches!(effect, Effect::Vote(_))).count();
+    assert_eq!(votes, 0, "it signs a second PREPARE for view 0, slot 1");
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use varangian_consensus::{
-    Checkpoint, Command, Conflict, Evidence, NewView, NewViewDraft, PreparedCertificate, View, ViewChange,
+    Alarm, Checkpoint, Command, Conflict, Evidence, NewView, NewViewDraft, PreparedCertificate, View, ViewChange,
 };
 use varangian_crypto::{
     Bounded, Clients, Committee, Digest, Genesis, Member, Parameters, QuorumCertificate, ReplicaId, Signer, SigningKey,
@@ -111,6 +111,7 @@ fn every_kind_of_record_comes_back_after_a_restart() {
         Record::NewView(Box::new(world.signers[1].sign(new_view).into_inner())),
         Record::Checkpoint(Checkpoint { slot: Slot(128), history: Digest::ZERO, state: Digest::ZERO }),
         Record::Evidence(Evidence::PrePrepares(conflict)),
+        Record::Stopped(Alarm::TooManyFaults { slot: Slot(3), view: View(1) }),
     ];
     let store = world.open();
     store.commit(commit(records.clone())).unwrap();

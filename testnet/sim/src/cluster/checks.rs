@@ -187,6 +187,6 @@ fn said_by_record(record: &Record) -> Option<Said> {
         Record::Drafted(draft) => ("drafted", draft.view, Slot(0), sha256("said", &[&encode(draft.as_ref())])),
         Record::NewView(signed) => ("new-view", signed.statement.view, Slot(0), Digest::ZERO),
         Record::Checkpoint(vote) => ("checkpoint", View(0), vote.slot, sha256("said", &[&encode(vote)])),
-        Record::Stable(_) | Record::Evidence(_) => return None,
+        Record::Stable(_) | Record::Evidence(_) | Record::Stopped(_) => return None,
     })
 }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use varangian_consensus::{
-    Batch, Checkpoint, ClientWindow, CommitCertificate, Evidence, Executed, Execution, Identity, NewView, NewViewDraft,
-    PrePrepare, PreparedCertificate, Record, Slot, StableCheckpoint, Verdict, View, ViewChange,
+    Alarm, Batch, Checkpoint, ClientWindow, CommitCertificate, Evidence, Executed, Execution, Identity, NewView,
+    NewViewDraft, PrePrepare, PreparedCertificate, Record, Slot, StableCheckpoint, Verdict, View, ViewChange,
 };
 use varangian_crypto::{ClientKey, Digest, Signed, sha256};
 
@@ -49,6 +49,7 @@ pub struct Disk {
     checkpoints: BTreeMap<Slot, Checkpoint>,
     stable: Option<StableCheckpoint>,
     evidence: Vec<Evidence>,
+    stopped: Option<Alarm>,
     /// Slot `s` is at place `s - 1`.
     executed: Vec<ExecutedSlot>,
     synced: usize,
@@ -97,6 +98,7 @@ impl Disk {
                 self.stable = Some(certificate);
             }
             Record::Evidence(evidence) => self.evidence.push(evidence),
+            Record::Stopped(alarm) => self.stopped = Some(alarm),
         }
     }
 
@@ -232,6 +234,7 @@ impl Disk {
         records.extend(self.new_views.values().cloned().map(Record::NewView));
         records.extend(self.drafted.iter().cloned().map(Record::Drafted));
         records.extend(self.promise.iter().cloned().map(Record::ViewChange));
+        records.extend(self.stopped.iter().cloned().map(Record::Stopped));
         records.extend(self.stable.iter().cloned().map(Record::Stable));
         records
     }

@@ -174,5 +174,6 @@ fn record(record: &Record) -> String {
         Record::Checkpoint(vote) => format!("checkpoint {}", vote.slot),
         Record::Stable(certificate) => format!("stable {}", certificate.statement.slot),
         Record::Evidence(evidence) => format!("evidence against {}", evidence.accused()),
+        Record::Stopped(_) => "stopped".into(),
     }
 }
