@@ -47,6 +47,14 @@ pub enum Evidence {
         /// The body that it names.
         body: Body,
     },
+    /// A COMMIT, and a VIEW-CHANGE for a later view that knows nothing of the certificate that the COMMIT rests on: this is how decided
+    /// slots are lost.
+    HiddenCertificate {
+        /// Says that its signer held a prepared certificate.
+        commit: Signed<Commit>,
+        /// Neither carries that certificate, nor one of a later view, nor a checkpoint that passed the slot.
+        view_change: Box<Signed<ViewChange>>,
+    },
 }
 
 /// A body inside evidence.
@@ -146,6 +154,7 @@ impl Evidence {
             Self::InvalidViewChange(signed) => signed.signer,
             Self::InvalidNewView(signed) => signed.signer,
             Self::InvalidBatch { pre_prepare, .. } => pre_prepare.signer,
+            Self::HiddenCertificate { commit, .. } => commit.signer,
         }
     }
 
@@ -162,6 +171,7 @@ impl Evidence {
             Self::InvalidViewChange(_) => "an invalid view change",
             Self::InvalidNewView(_) => "an invalid new view",
             Self::InvalidBatch { .. } => "a pre-prepare for an invalid batch",
+            Self::HiddenCertificate { .. } => "a view change that hides a certificate",
         }
     }
 
@@ -178,6 +188,7 @@ impl Evidence {
             Self::InvalidViewChange(_) => 6,
             Self::InvalidNewView(_) => 7,
             Self::InvalidBatch { .. } => 8,
+            Self::HiddenCertificate { .. } => 9,
         }
     }
 
@@ -194,6 +205,7 @@ impl Evidence {
             Self::InvalidViewChange(signed) => (signed.statement.view, Slot(0)),
             Self::InvalidNewView(signed) => (signed.statement.view, Slot(0)),
             Self::InvalidBatch { pre_prepare, .. } => pre_prepare.statement.place(),
+            Self::HiddenCertificate { commit, .. } => commit.statement.place(),
         }
     }
 }
@@ -219,6 +231,13 @@ impl Verify for Evidence {
                     Ok(()) => Err(VerifyError::Invalid("the batch is valid")),
                     Err(_) => Ok(()),
                 }
+            }
+            Self::HiddenCertificate { commit, view_change } => {
+                if commit.signer != view_change.signer || !view_change.statement.hides(&commit.statement) {
+                    return Err(VerifyError::Invalid("the view change hides nothing"));
+                }
+                commit.check_signature(committee)?;
+                view_change.check_signature(committee)
             }
         }
     }

@@ -11,7 +11,7 @@
 //! - [`message`]: what travels, and what of it is proved.
 //! - [`effect`]: what goes in, what comes out, and in which order it must happen.
 //! - [`replica`]: the state and its one door.
-//! - `normal`: pre-prepare, prepare, commit, execute (§4.2).
+//! - `normal`: pre-prepare, prepare, commit, execute (§4.2); `bodies`: the batches that votes name.
 //! - `checkpoint`: stable checkpoints and the window (§4.3).
 //! - [`order`], `view_change`: what a new view carries over, and how it comes about (§4.4).
 //! - `pacing`: time-outs; `exchange`: nothing lost once is lost for good; `recovery`: restarts.
@@ -41,6 +41,7 @@ pub mod tally;
 pub mod types;
 pub mod vote;
 
+mod bodies;
 mod checkpoint;
 mod exchange;
 mod invariants;

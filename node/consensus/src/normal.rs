@@ -11,18 +11,15 @@
 use crate::batch::{Batch, NULL_BATCH};
 use crate::client_table::Verdict;
 use crate::effect::{Alarm, Effect, Execution, Ignored, Record, Vote};
-use crate::evidence::{Body, Evidence};
+use crate::evidence::Evidence;
 use crate::message::Message;
-use crate::replica::{Decision, Phase, Replica, SlotLog, Turn};
+use crate::replica::{Decision, Phase, Replica, Turn};
 use crate::tally::Cast;
 use crate::types::{Slot, View};
 use crate::vote::{Commit, CommitCertificate, PrePrepare, Prepare, PreparedCertificate};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use varangian_crypto::{Digest, QuorumCertificate, ReplicaId, Signed, sha256};
-
-/// Bodies of one slot in memory at most; what is on disk is read again if it is needed.
-const MAX_BODIES: usize = 4;
 
 impl Replica {
     /// The primary fills slots.
@@ -78,7 +75,10 @@ impl Replica {
         }
         let entered = self.entered;
         match self.log.entry(slot).or_default().pre_prepares.cast(signed, entered) {
-            Cast::Counted => self.advance(turn, slot),
+            Cast::Counted => {
+                self.judge_suspect(turn, slot);
+                self.advance(turn, slot);
+            }
             Cast::Known => return Err(Ignored::Duplicate),
             Cast::Conflict(conflict) => {
                 let first = conflict.first.clone();
@@ -142,9 +142,12 @@ impl Replica {
             self.stop(turn, Alarm::ForeignVote { slot, view });
             return Ok(());
         }
-        let entered = self.entered;
+        let (entered, signer) = (self.entered, signed.signer);
         match self.log.entry(slot).or_default().commits.cast(signed, entered) {
             Cast::Counted => {
+                if let Some(evidence) = self.view_changes.get(&signer).and_then(|held| self.hidden_certificate(held)) {
+                    self.accuse(turn, evidence);
+                }
                 self.advance(turn, slot);
                 Ok(())
             }
@@ -303,6 +306,7 @@ impl Replica {
                     entry.durable.insert(digest);
                 }
                 entry.bodies.clear();
+                entry.suspect = None;
             }
             let checkpoint = self.config.is_checkpoint(slot);
             if checkpoint {
@@ -321,95 +325,10 @@ impl Replica {
         }
     }
 
-    /// Upon a body. It is held if a vote or a decision names it, or if the primary sends it ahead of its pre-prepare.
-    pub(crate) fn on_batch(
-        &mut self,
-        turn: &mut Turn<'_>,
-        from: ReplicaId,
-        slot: Slot,
-        batch: Arc<Batch>,
-    ) -> Result<(), Ignored> {
-        if slot <= self.issued {
-            return Err(Ignored::Stale);
-        }
-        let digest = *batch.digest();
-        if let Some(decision) = self.decided.get_mut(&slot)
-            && decision.certificate.statement.digest == digest
-            && decision.batch.is_none()
-        {
-            decision.batch = Some(batch);
-            return Ok(());
-        }
-        self.check_window(slot)?;
-        let primary = self.config.primary(self.entered);
-        let named =
-            self.log.get(&slot).and_then(|entry| entry.pre_prepares.of(primary)).map(|vote| vote.statement.digest);
-        let wanted = match named {
-            Some(named) => named == digest,
-            None => from == primary && slot <= self.issued.plus(self.config.pipeline.saturating_mul(2)),
-        };
-        let held = self.log.get(&slot).map_or(0, |entry| entry.bodies.len());
-        if self.log.get(&slot).is_some_and(|entry| entry.bodies.contains_key(&digest)) {
-            return Err(Ignored::Duplicate);
-        }
-        if !wanted || (named.is_none() && held >= MAX_BODIES) {
-            return Err(Ignored::Unsolicited);
-        }
-        let entry = self.log.entry(slot).or_default();
-        if entry.bodies.len() >= MAX_BODIES {
-            entry.evict();
-        }
-        entry.bodies.insert(digest, batch);
-        self.advance(turn, slot);
-        Ok(())
-    }
-
-    /// Upon a body with an invalid command: whoever pre-prepared it is faulty, and nobody honest votes for it.
-    pub(crate) fn on_invalid_batch(
-        &mut self,
-        turn: &mut Turn<'_>,
-        slot: Slot,
-        batch: Arc<Batch>,
-    ) -> Result<(), Ignored> {
-        let primary = self.config.primary(self.entered);
-        let named = self.log.get(&slot).and_then(|entry| entry.pre_prepares.of(primary)).cloned();
-        match named {
-            Some(pre_prepare) if pre_prepare.statement.digest == *batch.digest() => {
-                let view = pre_prepare.statement.view;
-                self.accuse(turn, Evidence::InvalidBatch { pre_prepare, body: Body(batch) });
-                self.fail_view_of(turn, view);
-                Ok(())
-            }
-            _ => Err(Ignored::Unsolicited),
-        }
-    }
-
     /// The primary of `view` is proved faulty: if that is the view this replica votes in, it asks for the next.
     pub(crate) fn fail_view_of(&mut self, turn: &mut Turn<'_>, view: View) {
         if self.phase == Phase::Active && view == self.view {
             self.start_view_change(turn, view.next());
-        }
-    }
-}
-
-impl SlotLog {
-    /// Whether the body is durable before anything emitted from here on; makes it so if it is in memory.
-    fn make_durable(&mut self, turn: &mut Turn<'_>, slot: Slot, digest: &Digest) -> bool {
-        if *digest == NULL_BATCH || self.durable.contains(digest) {
-            return true;
-        }
-        let Some(batch) = self.bodies.get(digest) else { return false };
-        turn.push(Effect::Persist(Record::Batch { slot, batch: batch.clone() }));
-        self.durable.insert(*digest);
-        true
-    }
-
-    /// Makes room for a body that is named now. The disk keeps every body that was voted for.
-    fn evict(&mut self) {
-        let prepared = self.prepared.as_ref().map(|certificate| certificate.pre_prepare.digest);
-        let victim = self.bodies.keys().copied().find(|digest| Some(*digest) != prepared);
-        if let Some(victim) = victim {
-            self.bodies.remove(&victim);
         }
     }
 }

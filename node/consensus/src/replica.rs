@@ -46,6 +46,8 @@ pub(crate) struct SlotLog {
     pub prepared: Option<PreparedCertificate>,
     /// Bodies, while the slot is not executed.
     pub bodies: BTreeMap<Digest, Arc<Batch>>,
+    /// A body with an invalid command that the primary sent ahead of its pre-prepare.
+    pub suspect: Option<Arc<Batch>>,
     /// Bodies that are on disk, or will be before anything that is emitted from now on.
     pub durable: BTreeSet<Digest>,
 }
@@ -169,7 +171,7 @@ impl Replica {
             Delivery::Pruned { oldest } => self.on_pruned(turn, from, oldest),
             Delivery::Command(command) => self.on_forwarded(from, command),
             Delivery::Batch { slot, batch } => self.on_batch(turn, from, slot, batch.into_inner()),
-            Delivery::InvalidBatch { slot, batch } => self.on_invalid_batch(turn, slot, batch),
+            Delivery::InvalidBatch { slot, batch } => self.on_invalid_batch(turn, from, slot, batch),
             Delivery::Decided { certificate, batch } => self.on_decided(turn, from, certificate.into_inner(), batch),
             Delivery::Invalid(evidence) => self.on_invalid(turn, evidence),
         }

@@ -70,9 +70,19 @@ impl Replica {
                 return Ok(());
             }
         }
+        if let Some(evidence) = self.hidden_certificate(&signed) {
+            self.accuse(turn, evidence);
+        }
         self.view_changes.insert(signer, signed);
         self.count_view_changes(turn);
         Ok(())
+    }
+
+    /// Whoever said COMMIT and asks for a later view as if it had prepared nothing is proved faulty.
+    pub(crate) fn hidden_certificate(&self, view_change: &Signed<ViewChange>) -> Option<Evidence> {
+        let mut votes = self.log.values().filter_map(|entry| entry.commits.of(view_change.signer));
+        let commit = votes.find(|commit| view_change.statement.hides(&commit.statement))?.clone();
+        Some(Evidence::HiddenCertificate { commit, view_change: Box::new(view_change.clone()) })
     }
 
     /// Join, start the NEW-VIEW's timer, or lead: whatever the VIEW-CHANGEs held now call for.
@@ -157,6 +167,10 @@ impl Replica {
         if shown.is_some_and(|shown| self.is_foreign_promise(&shown.statement)) {
             self.stop(turn, Alarm::ForeignVote { slot: Slot::GENESIS, view });
             return Ok(());
+        }
+        let hidden = signed.statement.view_changes.iter().filter_map(|shown| self.hidden_certificate(shown));
+        for evidence in hidden.collect::<Vec<_>>() {
+            self.accuse(turn, evidence);
         }
         turn.push(Effect::Persist(Record::NewView(Box::new(signed.clone()))));
         self.enter(turn, signed);

@@ -150,6 +150,16 @@ impl Statement for Checkpoint {
 }
 
 impl ViewChange {
+    /// Whether nobody can honestly have signed both: whoever said `commit` in an earlier view holds a prepared certificate of at least that
+    /// view until a checkpoint passes the slot.
+    #[must_use]
+    pub fn hides(&self, commit: &Commit) -> bool {
+        let passed = self.stable.as_ref().is_some_and(|stable| stable.statement.slot >= commit.slot);
+        let shown =
+            |held: &PreparedCertificate| held.pre_prepare.slot == commit.slot && held.pre_prepare.view >= commit.view;
+        commit.view < self.view && !passed && !self.prepared.iter().any(shown)
+    }
+
     /// The slot of `C`.
     #[must_use]
     pub fn stable_slot(&self) -> Slot {

@@ -230,6 +230,7 @@ fn evidence() {
             pre_prepare: world.pre_prepare(0, 1, *batch(&world).digest()),
             body: Body(batch(&world)),
         },
+        Evidence::HiddenCertificate { commit: world.commit(1, 0, 1, digest(1)), view_change: Box::new(change(1)) },
     ];
     let frozen = [
         "ba8f0417b9ffa5f8be4409be82adeaad485f00f8bc5c7ff17e353d077e7749ee",
@@ -241,6 +242,7 @@ fn evidence() {
         "169d7a7dfd9f6125b6b54707ea19cf8af56dabf882102711a41499b82efc2c23",
         "3e07181077af218e13477e3754e709c38533cbf0c4d8482b6c2afd9ec2189614",
         "9428ef28c74fcea0cff9d6144d0422ba552ce50806ef9b5ba6b93f427418af6a",
+        "39de8095c55fd99152c1aa584cd120ab51fd4e2bc782d6fe3d9fbbe46095b9ba",
     ];
     let rows: Vec<_> =
         all.iter().zip(frozen).map(|(evidence, expected)| (evidence.kind(), encode(evidence), expected)).collect();

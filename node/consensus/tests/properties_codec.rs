@@ -115,6 +115,10 @@ fn evidence() -> Vec<Evidence> {
         Evidence::InvalidViewChange(Box::new(WORLD.view_change(1, 1, None, vec![WORLD.prepared(1, 1, digest(1))]))),
         Evidence::InvalidNewView(Box::new(WORLD.new_view_with(2, Vec::new(), Vec::new()))),
         Evidence::InvalidBatch { pre_prepare: WORLD.pre_prepare(0, 1, *batch().digest()), body: Body(batch()) },
+        Evidence::HiddenCertificate {
+            commit: WORLD.commit(1, 0, 1, digest(1)),
+            view_change: Box::new(WORLD.view_change(1, 1, None, vec![WORLD.prepared(0, 2, digest(1))])),
+        },
     ]
 }
 

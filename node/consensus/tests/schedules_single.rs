@@ -628,3 +628,48 @@ fn a_stop_for_a_foreign_vote_outlives_a_restart() {
     let votes = again.effects.iter().filter(|effect| matches!(effect, Effect::Vote(_))).count();
     assert_eq!(votes, 0, "it signs a second PREPARE for view 0, slot 1");
 }
+
+/// Whoever said COMMIT and then asks for a view without the certificate that it must hold is proved faulty, whichever came first; whoever shows the
+/// certificate, a later one, or a checkpoint that passed the slot is not.
+#[test]
+fn a_view_change_that_hides_a_certificate_convicts_its_signer() {
+    let world = World::new(4);
+    let accused = |lone: &Lone<'_>| -> Vec<(ReplicaId, &str)> {
+        let accusations = lone.effects.iter().filter_map(|effect| match effect {
+            Effect::Accuse(evidence) => Some((evidence.accused(), evidence.kind())),
+            _ => None,
+        });
+        accusations.collect()
+    };
+    let guilty = vec![(ReplicaId(2), "a view change that hides a certificate")];
+    let commit = Message::Commit(world.commit(2, 0, 1, digest(1)));
+    let asks = |prepared| Message::ViewChange(Box::new(world.view_change(2, 1, None, prepared)));
+
+    let mut lone = Lone::new(&world, 3);
+    lone.hear(2, commit.clone()).unwrap();
+    lone.hear(2, asks(vec![world.prepared(0, 2, digest(1))])).unwrap();
+    assert_eq!(accused(&lone), guilty, "the vote first");
+
+    let mut lone = Lone::new(&world, 3);
+    lone.hear(2, asks(Vec::new())).unwrap();
+    lone.hear(2, commit.clone()).unwrap();
+    assert_eq!(accused(&lone), guilty, "the view change first");
+
+    // Only the NEW-VIEW shows it.
+    let shown = [1, 2, 3].map(|id| world.view_change(id, 1, None, Vec::new()));
+    let mut own = changing(&world, 3);
+    own.hear(2, commit.clone()).unwrap();
+    own.hear(1, Message::NewView(Box::new(world.new_view(1, shown.to_vec())))).unwrap();
+    assert_eq!(accused(&own), guilty, "inside a NEW-VIEW");
+
+    let mut lone = Lone::new(&world, 3);
+    lone.hear(2, commit.clone()).unwrap();
+    lone.hear(2, asks(vec![world.prepared(0, 1, digest(1))])).unwrap();
+    assert_eq!(accused(&lone), vec![], "it shows what it holds");
+
+    let passed = world.stable(world.checkpoint(4, digest(9)));
+    let mut lone = Lone::new(&world, 3);
+    lone.hear(2, commit).unwrap();
+    lone.hear(2, Message::ViewChange(Box::new(world.view_change(2, 1, Some(passed), Vec::new())))).unwrap();
+    assert_eq!(accused(&lone), vec![], "a checkpoint passed the slot");
+}
