@@ -1,5 +1,6 @@
 //! Quorum certificates: equal statements of distinct signers, checked by who they are and never by how many messages came.
 
+use crate::seeded::{Bug, seeded};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -7,7 +8,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::signed::signing_bytes;
 use crate::{
-    Bounded, Committee, MAX_REPLICAS, Quorums, ReplicaId, Signature, Signed, Statement, Verified, Verify, VerifyError,
+    Bounded, Committee, Domain, MAX_REPLICAS, Quorums, ReplicaId, Signature, Signed, Statement, Verified, Verify,
+    VerifyError,
 };
 
 /// One statement signed by exactly a quorum, in ascending order of signers. Transferable: the committee alone is needed to check it.
@@ -56,6 +58,9 @@ impl<S: Statement + Clone + PartialEq> QuorumCertificate<S> {
 
 impl<S: Statement> Verify for QuorumCertificate<S> {
     fn check(&self, committee: &Committee) -> Result<(), VerifyError> {
+        if seeded(Bug::DecidedUnchecked) && S::DOMAIN == Domain::Commit {
+            return Ok(());
+        }
         check_signatures(&self.statement, &self.signatures, committee.quorums().quorum(), committee)
     }
 }
@@ -74,7 +79,9 @@ pub fn check_signatures<S: Statement>(
     if signatures.len() != expected {
         return Err(VerifyError::NotAQuorum);
     }
-    if !signatures.is_sorted_by(|(left, _), (right, _)| left < right) {
+    if !signatures
+        .is_sorted_by(|(left, _), (right, _)| left < right || (seeded(Bug::DuplicateSigners) && left == right))
+    {
         return Err(VerifyError::Unordered);
     }
     let message = signing_bytes(committee.context(), statement);

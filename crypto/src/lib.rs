@@ -35,6 +35,7 @@ pub mod genesis;
 pub mod keys;
 pub mod parameters;
 pub mod quorum;
+pub mod seeded;
 pub mod signed;
 pub mod state_digest;
 

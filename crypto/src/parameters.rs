@@ -84,7 +84,7 @@ impl Parameters {
     /// Bytes of the largest legal NEW-VIEW (§4.4): `q` VIEW-CHANGEs, each with a prepared certificate of `q` votes for every slot of the window, one PRE-PREPARE per slot,
     /// and slack: `q * window * (66 q + 112) + 120 * window + 4096`. Saturates.
     #[must_use]
-    pub const fn new_view_bytes(&self, quorums: Quorums) -> u64 {
+    pub fn new_view_bytes(&self, quorums: Quorums) -> u64 {
         let q = quorums.quorum() as u64;
         let certificate = q * VOTE_BYTES + PREPARED_BYTES;
         q.saturating_mul(self.window)

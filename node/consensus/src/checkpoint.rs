@@ -12,6 +12,7 @@ use crate::types::Slot;
 use crate::vote::{Checkpoint, StableCheckpoint};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use varangian_crypto::seeded::{Bug, seeded};
 use varangian_crypto::{Digest, QuorumCertificate, ReplicaId, Signed};
 
 impl Replica {
@@ -127,6 +128,9 @@ impl Replica {
         self.next_slot = self.next_slot.max(slot.next());
         if self.ahead.as_ref().is_some_and(|ahead| ahead.statement.slot <= slot) {
             self.ahead = None;
+        }
+        if seeded(Bug::PrunesTooMuch) {
+            self.log.remove(&slot.next());
         }
         turn.push(Effect::Persist(Record::Stable(certificate.clone())));
         self.stable = Some(certificate);

@@ -11,6 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use borsh::{BorshDeserialize, BorshSerialize};
+use varangian_crypto::seeded::{Bug, seeded};
 use varangian_crypto::{Bounded, ClientKey};
 
 /// Words of the largest window that a genesis may ask for.
@@ -114,14 +115,15 @@ impl ClientWindow {
 impl ClientTable {
     /// As it was when the last executed slot was written.
     pub fn new(admission: Admission, width: u64, windows: impl IntoIterator<Item = (ClientKey, ClientWindow)>) -> Self {
-        Self { admission, width, clients: windows.into_iter().collect() }
+        let windows = windows.into_iter().filter(|_| !seeded(Bug::DedupForgotten));
+        Self { admission, width, clients: windows.collect() }
     }
 
     /// What is known of a command before its turn.
     #[must_use]
     pub fn outcome(&self, identity: &Identity) -> Outcome {
         match self.clients.get(&identity.client).map(|window| window.executed(identity.sequence, self.width)) {
-            Some(Some(true)) if cfg!(feature = "mutant-no-dedup") => Outcome::None,
+            Some(Some(true)) if seeded(Bug::NoDedup) => Outcome::None,
             Some(Some(true)) => Outcome::Executed,
             Some(Some(false)) => Outcome::None,
             Some(None) => Outcome::TooOld,

@@ -18,9 +18,6 @@
 //! - [`client_table`]: exactly-once; [`pool`]: commands that wait, fairly; [`tally`]: votes by sender; [`evidence`]: proofs of misbehaviour.
 //! - [`config`]: the genesis' numbers; `invariants`: what is true after every step.
 
-//!
-//! Features named `mutant-…` are bugs on purpose, which tests and the testnet must notice; [`MUTANTS`] lists those that are in a build.
-
 #![no_std]
 
 extern crate alloc;
@@ -65,13 +62,3 @@ pub use vote::{
     Checkpoint, Commit, CommitCertificate, NewView, PrePrepare, Prepare, PreparedCertificate, StableCheckpoint,
     ViewChange,
 };
-
-/// The bugs on purpose that this build contains: none in a build for use.
-pub const MUTANTS: &[&str] = &[
-    #[cfg(feature = "mutant-weak-quorum")]
-    "varangian-mutant: weak quorum",
-    #[cfg(feature = "mutant-forgotten-persist")]
-    "varangian-mutant: forgotten persist",
-    #[cfg(feature = "mutant-no-dedup")]
-    "varangian-mutant: no dedup",
-];

@@ -19,6 +19,7 @@ use crate::types::{Slot, View};
 use crate::vote::{Commit, CommitCertificate, PrePrepare, Prepare, PreparedCertificate};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use varangian_crypto::seeded::{Bug, seeded};
 use varangian_crypto::{Digest, QuorumCertificate, ReplicaId, Signed, sha256};
 
 impl Replica {
@@ -186,7 +187,8 @@ impl Replica {
 
     /// Casts every vote of its own that the slot is ripe for.
     pub(crate) fn advance(&mut self, turn: &mut Turn<'_>, slot: Slot) {
-        if self.phase == Phase::Active && self.stopped.is_none() {
+        let late = seeded(Bug::PromiseBindsLate) && !self.view_changes.contains_key(&self.config.id);
+        if (self.phase == Phase::Active || late) && self.stopped.is_none() {
             self.prepare(turn, slot);
             self.commit(turn, slot);
         }
@@ -195,7 +197,7 @@ impl Replica {
 
     /// Upon an accepted pre-prepare with its body: vote, once, durably.
     fn prepare(&mut self, turn: &mut Turn<'_>, slot: Slot) {
-        let (view, primary) = (self.view, self.config.primary(self.view));
+        let (view, primary) = (self.entered, self.config.primary(self.entered));
         let Some(entry) = self.log.get_mut(&slot) else { return };
         let Some(signed) = entry.pre_prepares.of(primary).cloned() else { return };
         if primary == self.config.id || entry.vote.is_some_and(|vote| vote.view >= view) {
@@ -206,13 +208,18 @@ impl Replica {
         }
         entry.vote = Some(signed.statement);
         let prepare = signed.statement.prepare();
+        if seeded(Bug::VoteBeforePersist) {
+            turn.push(Effect::Vote(Vote::Prepare(prepare)));
+            turn.push(Effect::Persist(Record::Accepted(signed)));
+            return;
+        }
         turn.push(Effect::Persist(Record::Accepted(signed)));
         turn.push(Effect::Vote(Vote::Prepare(prepare)));
     }
 
     /// Upon a prepared certificate with its body: keep it, durably, then COMMIT.
     fn commit(&mut self, turn: &mut Turn<'_>, slot: Slot) {
-        let (view, primary, quorum) = (self.view, self.config.primary(self.view), self.config.quorum());
+        let (view, primary, quorum) = (self.entered, self.config.primary(self.entered), self.config.quorum());
         let Some(entry) = self.log.get_mut(&slot) else { return };
         if entry.prepared.as_ref().is_some_and(|certificate| certificate.pre_prepare.view >= view) {
             return;
@@ -225,7 +232,7 @@ impl Replica {
             return;
         }
         entry.prepared = Some(certificate.clone());
-        if !cfg!(feature = "mutant-forgotten-persist") {
+        if !seeded(Bug::PreparedNotPersisted) {
             turn.push(Effect::Persist(Record::Prepared(certificate)));
         }
         turn.push(Effect::Vote(Vote::Commit(pre_prepare.commit())));
@@ -269,7 +276,10 @@ impl Replica {
     /// certificate already means a quorum of durable prepared certificates, so this stands before any later record.
     pub(crate) fn execute_decided(&mut self, turn: &mut Turn<'_>) {
         while self.stopped.is_none() {
-            let slot = self.issued.next();
+            let mut slot = self.issued.next();
+            if seeded(Bug::ExecutesAcrossGaps) {
+                slot = self.decided.keys().next().copied().unwrap_or(slot);
+            }
             let Some(decision) = self.decided.get(&slot) else { return };
             let digest = decision.certificate.statement.digest;
             if decision.batch.is_none() && digest != NULL_BATCH {

@@ -7,6 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use thiserror::Error;
 use varangian_crypto::Digest;
+use varangian_crypto::seeded::{Bug, seeded};
 
 /// The paper's `O`, with the checkpoint it stands on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +71,14 @@ pub fn new_view_order<'a>(
         }
     }
     // Ascending by (slot, view): the last digest written for a slot is that of its highest view.
-    let highest: BTreeMap<Slot, Digest> = prepared.into_iter().map(|((slot, _), digest)| (slot, digest)).collect();
+    let ascending = prepared.iter().map(|((slot, _), digest)| (*slot, *digest));
+    let mut highest: BTreeMap<Slot, Digest> = ascending.clone().collect();
+    if seeded(Bug::HighestViewIgnored) {
+        highest = ascending.clone().rev().collect();
+    }
+    if seeded(Bug::NullLoses) {
+        highest.extend(ascending.filter(|(_, digest)| *digest != NULL_BATCH));
+    }
     let min = stable.map_or(Slot::GENESIS, |certificate| certificate.statement.slot);
     let max = highest.keys().next_back().copied().unwrap_or(min).min(min.plus(window));
     let slots = (min.0.saturating_add(1)..=max.0)

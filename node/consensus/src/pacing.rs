@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::effect::{Effect, Ignored, Timer};
 use crate::replica::{Phase, Replica, Turn};
 use crate::types::{Millis, View};
+use varangian_crypto::seeded::{Bug, seeded};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -59,7 +60,7 @@ impl Pacing {
 
     /// Starts the wait for the NEW-VIEW of `view`, once; its length is set when the step ends.
     pub fn watch_new_view(&mut self, turn: &mut Turn<'_>, view: View, timeout: Millis) {
-        if self.new_view.is_none_or(|(_, watched)| watched != view) {
+        if self.new_view.is_none_or(|(_, watched)| watched != view) && !seeded(Bug::NewViewTimerMissing) {
             let generation = self.next();
             self.new_view = Some((generation, view));
             turn.push(Effect::SetTimer(Timer::NewView(generation), timeout));
@@ -110,7 +111,7 @@ impl Replica {
             return Err(Ignored::Stale);
         };
         self.pacing.command = None;
-        if !self.pool.is_armed(&armed) {
+        if !self.pool.is_armed(&armed) && !seeded(Bug::StaleTimeout) {
             return Ok(());
         }
         if self.is_behind() {
@@ -140,7 +141,7 @@ impl Replica {
             return Err(Ignored::Stale);
         }
         self.pacing.status = None;
-        if self.has_outstanding() {
+        if self.has_outstanding() && !seeded(Bug::StatusSilent) {
             self.exchange(turn);
         }
         Ok(())

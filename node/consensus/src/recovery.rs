@@ -16,6 +16,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use thiserror::Error;
+use varangian_crypto::seeded::{Bug, seeded};
 use varangian_crypto::{Digest, Signature, Signed};
 
 /// Why records do not make a replica.
@@ -54,12 +55,14 @@ impl Replica {
         for record in records {
             match record {
                 Record::ViewChange(promise) => {
-                    if replica.promise.as_ref().is_none_or(|held| held.view < promise.view) {
+                    if !seeded(Bug::PromiseForgotten)
+                        && replica.promise.as_ref().is_none_or(|held| held.view < promise.view)
+                    {
                         replica.promise = Some(promise);
                     }
                 }
                 Record::Drafted(draft) => {
-                    if drafted.as_ref().is_none_or(|held| held.view < draft.view) {
+                    if !seeded(Bug::DraftForgotten) && drafted.as_ref().is_none_or(|held| held.view < draft.view) {
                         drafted = Some(draft);
                     }
                 }
@@ -69,7 +72,7 @@ impl Replica {
                     }
                 }
                 Record::Stable(certificate) => {
-                    if replica.stable_slot() < certificate.statement.slot {
+                    if !seeded(Bug::StableForgotten) && replica.stable_slot() < certificate.statement.slot {
                         replica.stable = Some(certificate);
                     }
                 }
@@ -153,6 +156,9 @@ impl Replica {
             self.view = promise.view;
             self.phase = Phase::Changing;
         }
+        if seeded(Bug::ActiveWithoutNewView) {
+            (self.phase, self.entered) = (Phase::Active, self.view);
+        }
         proved
     }
 
@@ -178,11 +184,12 @@ impl Replica {
                 }
             }
             Record::Proposed(vote) if vote.slot > self.stable_slot() => {
-                if vote.view == entered {
+                if vote.view == entered && !seeded(Bug::NextSlotForgotten) {
                     self.next_slot = self.next_slot.max(vote.slot.next());
                 }
                 self.log.entry(vote.slot).or_default().restore_vote(vote);
             }
+            Record::Accepted(_) if seeded(Bug::VotesForgotten) => {}
             Record::Accepted(signed) if signed.statement.slot > self.stable_slot() => {
                 let entry = self.log.entry(signed.statement.slot).or_default();
                 entry.restore_vote(signed.statement);
@@ -190,6 +197,7 @@ impl Replica {
                     entry.pre_prepares.seat(signed);
                 }
             }
+            Record::Prepared(_) if seeded(Bug::PreparedForgotten) => {}
             Record::Prepared(certificate) if certificate.pre_prepare.slot > self.stable_slot() => {
                 let primary = self.config.primary(certificate.pre_prepare.view);
                 let entry = self.log.entry(certificate.pre_prepare.slot).or_default();
@@ -202,6 +210,9 @@ impl Replica {
 
     /// Says again what is on disk, for peers and for the own tallies alike.
     fn repeat_votes(&mut self, turn: &mut Turn<'_>, drafted: Option<Box<NewViewDraft>>) {
+        if seeded(Bug::OwnVotesNotRepeated) {
+            return;
+        }
         for checkpoint in self.own_checkpoints.values() {
             turn.push(Effect::Vote(Vote::Checkpoint(*checkpoint)));
         }

@@ -20,6 +20,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use varangian_crypto::seeded::{Bug, seeded};
 use varangian_crypto::{Digest, ReplicaId, Signed, Verified};
 
 /// Proofs of one kind of misbehaviour of one replica that are kept: one is enough, and a faulty replica makes them at will.
@@ -236,7 +237,7 @@ impl Replica {
         let low = self.stable_slot();
         if slot <= low {
             Err(Ignored::Stale)
-        } else if slot > low.plus(self.config.window) {
+        } else if slot > low.plus(self.config.window + u64::from(seeded(Bug::WatermarkOffByOne))) {
             Err(Ignored::OutOfWindow)
         } else {
             Ok(())

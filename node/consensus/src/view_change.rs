@@ -16,6 +16,7 @@ use crate::types::{Slot, View};
 use crate::vote::{NewView, PrePrepare, StableCheckpoint, ViewChange};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use varangian_crypto::seeded::{Bug, seeded};
 use varangian_crypto::{Bounded, Digest, ReplicaId, Signed};
 
 impl Replica {
@@ -29,7 +30,9 @@ impl Replica {
         self.phase = Phase::Changing;
         self.pacing.view_failed(&self.config);
         self.pool.restart(self.role());
-        let prepared: Vec<_> = self.log.values().filter_map(|entry| entry.prepared.clone()).collect();
+        let executed = if seeded(Bug::ExecutedNotCarried) { self.executed } else { Slot::GENESIS };
+        let prepared: Vec<_> =
+            self.log.range(executed.next()..).filter_map(|(_, entry)| entry.prepared.clone()).collect();
         let promise = Box::new(ViewChange {
             view,
             stable: self.stable.clone(),
@@ -64,7 +67,7 @@ impl Replica {
             if held.statement == signed.statement {
                 return Err(Ignored::Duplicate);
             }
-            if held.statement.view == view {
+            if held.statement.view == view || seeded(Bug::AccusesTheInnocent) {
                 let conflict = Conflict { first: held.clone(), second: signed };
                 self.accuse(turn, Evidence::ViewChanges(Box::new(conflict)));
                 return Ok(());
@@ -114,7 +117,7 @@ impl Replica {
             .filter(|view| *view > self.view)
             .collect();
         views.sort_unstable_by(|a, b| b.cmp(a));
-        views.get(self.config.weak() - 1).copied()
+        views.get(if seeded(Bug::JoinAlone) { 0 } else { self.config.weak() - 1 }).copied()
     }
 
     /// The primary of the new view, once a quorum asks for this very view.
@@ -172,7 +175,9 @@ impl Replica {
         for evidence in hidden.collect::<Vec<_>>() {
             self.accuse(turn, evidence);
         }
-        turn.push(Effect::Persist(Record::NewView(Box::new(signed.clone()))));
+        if !seeded(Bug::NewViewNotDurable) {
+            turn.push(Effect::Persist(Record::NewView(Box::new(signed.clone()))));
+        }
         self.enter(turn, signed);
         Ok(())
     }
@@ -195,11 +200,20 @@ impl Replica {
             entry.pre_prepares.enter(self.view);
             entry.prepares.enter(self.view);
             entry.commits.enter(self.view);
+            if seeded(Bug::CertificatesCleared) {
+                entry.prepared = None;
+            }
+            if seeded(Bug::BodiesDiscarded) {
+                entry.durable.clear();
+                entry.bodies.clear();
+            }
         }
         self.drop_unlawful(low);
         self.install_order(turn);
         self.return_commands();
-        self.pool.restart(self.role());
+        if !seeded(Bug::TimersNotRearmed) {
+            self.pool.restart(self.role());
+        }
         self.mark_carried();
         self.pacing.entered(turn.now);
         let slots: Vec<Slot> = self.log.keys().copied().collect();
@@ -228,6 +242,9 @@ impl Replica {
         let max = signed.statement.pre_prepares.last().map_or(Slot::GENESIS, |signed| signed.statement.slot);
         self.reserved = min.max(max);
         self.next_slot = self.reserved.max(self.issued).max(self.stable_slot()).next();
+        if seeded(Bug::NextSlotInsideOrder) && self.reserved > self.issued {
+            self.next_slot = self.reserved;
+        }
         self.place_freed = true;
         self.new_view = Some(Box::new(signed));
         proved
@@ -275,7 +292,8 @@ impl Replica {
         for signed in inside {
             let slot = signed.statement.slot;
             let entry = self.log.entry(slot).or_default();
-            if entry.pre_prepares.of(primary) == Some(&signed) {
+            let held = entry.pre_prepares.of(primary);
+            if held == Some(&signed) || (held.is_some() && seeded(Bug::FirstVoteInsideNewView)) {
                 continue;
             }
             let conflict = entry.pre_prepares.seat(signed);

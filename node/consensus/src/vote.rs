@@ -6,6 +6,7 @@ use crate::order::{self, OrderError};
 use crate::types::{Slot, View};
 use alloc::vec::Vec;
 use borsh::{BorshDeserialize, BorshSerialize};
+use varangian_crypto::seeded::{Bug, seeded};
 use varangian_crypto::{
     Bounded, Committee, Digest, Domain, QuorumCertificate, ReplicaId, Signature, Signed, Statement, Verify, VerifyError,
 };
@@ -229,12 +230,12 @@ impl Statement for NewView {
                 return Err(VerifyError::Invalid("V proves two batches prepared in one view and slot"));
             }
         };
-        if self.pre_prepares.len() != expected.slots.len() {
+        if self.pre_prepares.len() != expected.slots.len() && !seeded(Bug::OrderUnchecked) {
             return Err(VerifyError::Invalid("O has not the slots that V implies"));
         }
         for (signed, (slot, digest)) in self.pre_prepares.iter().zip(&expected.slots) {
             let due = PrePrepare { view: self.view, slot: *slot, digest: *digest };
-            if signed.statement != due {
+            if signed.statement != due && !seeded(Bug::OrderUnchecked) {
                 return Err(VerifyError::Invalid("O is not what V implies"));
             }
             if signed.signer != signer {
@@ -254,7 +255,8 @@ impl PreparedCertificate {
         prepares: impl Iterator<Item = (ReplicaId, Signature)>,
         quorum: usize,
     ) -> Option<Self> {
-        let mut backups: Vec<_> = prepares.filter(|(replica, _)| *replica != pre_prepare.signer).collect();
+        let mut backups: Vec<_> =
+            prepares.filter(|(replica, _)| *replica != pre_prepare.signer || seeded(Bug::PrimaryAsBackup)).collect();
         backups.sort_unstable();
         backups.dedup_by_key(|(replica, _)| *replica);
         backups.truncate(quorum.saturating_sub(1));
@@ -280,7 +282,7 @@ impl Verify for PreparedCertificate {
         let prepare = self.pre_prepare.prepare();
         let mut previous = None;
         for (signer, signature) in self.prepares.iter() {
-            if previous >= Some(*signer) {
+            if previous >= Some(*signer) && !seeded(Bug::DuplicateSigners) {
                 return Err(VerifyError::Unordered);
             }
             Signed { statement: prepare, signer: *signer, signature: *signature }.check(committee)?;

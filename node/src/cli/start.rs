@@ -70,10 +70,24 @@ pub fn prepare(args: &StartArgs) -> Result<(Home, Settings), ExitCode> {
             return Err(ExitCode::from(USAGE));
         }
     }
-    for mutant in varangian_consensus::MUTANTS {
-        tracing::error!(mutant, "this build has a bug on purpose: not for use");
-    }
+    #[cfg(feature = "seeded-bugs")]
+    seed_bug()?;
     Ok((home, settings))
+}
+
+/// Switches on the bug on purpose that the environment names.
+#[cfg(feature = "seeded-bugs")]
+fn seed_bug() -> Result<(), ExitCode> {
+    use varangian_crypto::seeded::{Bug, seed};
+    tracing::error!("this build can have a bug on purpose: it is not for use");
+    let Some(name) = std::env::var_os("VARANGIAN_SEEDED_BUG") else { return Ok(()) };
+    let bug = name.to_str().and_then(Bug::named).ok_or_else(|| {
+        eprintln!("error: VARANGIAN_SEEDED_BUG: there is no bug {name:?}");
+        ExitCode::from(USAGE)
+    })?;
+    tracing::error!(bug = bug.name(), "{}", bug.description());
+    seed(Some(bug));
+    Ok(())
 }
 
 /// Prints how a process ended, and gives its exit code.
