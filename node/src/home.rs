@@ -4,11 +4,11 @@
 //! config.toml  genesis.json  peers.toml  keys/consensus.key  keys/network.key  data/
 //! ```
 
-use crate::keys::{self, KeyFileError};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use varangian_client::identity::{self, IdentityError};
 use varangian_crypto::{Committee, Genesis, GenesisError, ReplicaId, Signer, SigningKey, VerifyError};
 use varangian_storage::{Identity, Store, StoreError};
 
@@ -34,7 +34,7 @@ pub enum HomeError {
     },
     /// A key file.
     #[error(transparent)]
-    Key(#[from] KeyFileError),
+    Key(#[from] IdentityError),
     /// The genesis.
     #[error("{path}: {source}")]
     Genesis {
@@ -139,8 +139,8 @@ impl Home {
         let keys_dir = self.root.join("keys");
         self.in_dir(&keys_dir, |dir| fs::DirBuilder::new().recursive(true).mode(0o700).create(dir))?;
         self.in_dir(&self.root, |dir| fs::set_permissions(dir, fs::Permissions::from_mode(0o700)))?;
-        let consensus = load_or_generate(&self.consensus_key())?;
-        let network = load_or_generate(&self.network_key())?;
+        let consensus = identity::load_or_create(self.consensus_key())?;
+        let network = identity::load_or_create(self.network_key())?;
         self.in_dir(&keys_dir, |dir| fs::File::open(dir)?.sync_all())?;
         Ok((consensus, network))
     }
@@ -175,8 +175,8 @@ impl Home {
         }
         let genesis = self.read_genesis()?;
         let committee = Committee::new(&genesis);
-        let consensus = keys::load(&self.consensus_key())?;
-        let network_key = keys::load(&self.network_key())?;
+        let consensus = identity::load(self.consensus_key())?;
+        let network_key = identity::load(self.network_key())?;
         let own = genesis.replicas().iter().find(|replica| replica.consensus_key == consensus.replica_key());
         let own = own.ok_or_else(|| HomeError::NotAMember(self.consensus_key()))?;
         let id = own.id;
@@ -204,13 +204,4 @@ impl Member {
     pub fn store_identity(&self) -> Identity {
         Identity { chain_id: self.genesis.chain_id(), replica: self.id }
     }
-}
-
-fn load_or_generate(path: &Path) -> Result<SigningKey, KeyFileError> {
-    if path.exists() {
-        return keys::load(path);
-    }
-    let key = keys::generate()?;
-    keys::store(path, &key)?;
-    Ok(key)
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order, which is the way of a message through the process:
 //!
-//! - [`home`], [`keys`], [`config`], [`peers`]: what is on disk before the first message.
+//! - [`home`], [`config`], [`peers`]: what is on disk before the first message.
 //! - [`process`]: puts the parts together and takes them down again.
 //! - [`inbound`]: frames from peers, decoded and verified off the core's thread.
 //! - [`proofs`]: signatures that were found good before.
@@ -23,7 +23,6 @@ pub mod event;
 pub mod execute;
 pub mod home;
 pub mod inbound;
-pub mod keys;
 pub mod metrics;
 pub mod outbound;
 pub mod peers;

@@ -7,7 +7,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use varangian::home::Home;
-use varangian::keys;
+use varangian_client::identity;
 use varangian_crypto::{Clients, Genesis, Member, Parameters, ReplicaId};
 
 struct World {
@@ -108,7 +108,7 @@ fn a_store_in_use_is_refused_and_its_user_goes_on() {
 fn a_key_that_the_genesis_does_not_list_is_refused() {
     let world = world("test");
     fs::remove_file(world.home(0).consensus_key()).unwrap();
-    keys::store(&world.home(0).consensus_key(), &keys::generate().unwrap()).unwrap();
+    identity::create(world.home(0).consensus_key()).unwrap();
     says(world.refused(&[]), 1, &["consensus.key", "not any replica's"]);
 }
 
@@ -116,7 +116,7 @@ fn a_key_that_the_genesis_does_not_list_is_refused() {
 fn another_network_key_is_refused() {
     let world = world("test");
     fs::remove_file(world.home(0).network_key()).unwrap();
-    keys::store(&world.home(0).network_key(), &keys::generate().unwrap()).unwrap();
+    identity::create(world.home(0).network_key()).unwrap();
     says(world.refused(&[]), 1, &["network.key", "r0"]);
 }
 

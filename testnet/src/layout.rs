@@ -13,8 +13,8 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use varangian::home::Home;
-use varangian::keys;
-use varangian_crypto::{ClientKey, Clients, Genesis, Member, Parameters, ReplicaId, SigningKey};
+use varangian_client::identity;
+use varangian_crypto::{ClientKey, Clients, Genesis, Member, Parameters, ReplicaId};
 
 /// Clients that a local network admits: whoever has a key.
 const MAX_CLIENTS: u32 = 10_000;
@@ -144,14 +144,7 @@ impl NetworkDir {
     pub fn make_client(&self, name: &str) -> anyhow::Result<ClientKey> {
         let dir = self.client(name);
         fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-        let path = dir.join("key");
-        let key: SigningKey = if path.exists() {
-            keys::load(&path)?
-        } else {
-            let key = keys::generate()?;
-            keys::store(&path, &key)?;
-            key
-        };
+        let key = identity::load_or_create(dir.join("key"))?;
         Ok(key.client_key())
     }
 

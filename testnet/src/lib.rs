@@ -15,6 +15,8 @@ pub mod journal;
 pub mod judge;
 pub mod layout;
 pub mod load;
+pub mod programs;
 pub mod replica;
+pub mod said;
 pub mod testnet;
 pub mod up;

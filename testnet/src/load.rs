@@ -24,7 +24,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use varangian::keys::{self, KeyFileError};
+use varangian_client::identity::{self, IdentityError};
 use varangian_client::{ClientError, Connections, Network, Options, Session};
 use varangian_crypto::SigningKey;
 
@@ -94,7 +94,7 @@ pub enum LoadError {
     Setting(String),
     /// There is no randomness for a key.
     #[error(transparent)]
-    Key(#[from] KeyFileError),
+    Key(#[from] IdentityError),
     /// No quorum of replicas was reached.
     #[error("no quorum of replicas is reached within {} s ({states}); see that the network is up", CONNECT_DEADLINE.as_secs())]
     Unreachable {
@@ -120,7 +120,7 @@ pub enum LoadError {
 /// # Errors
 /// [`LoadError::Key`].
 pub fn fresh_keys(count: usize) -> Result<Vec<SigningKey>, LoadError> {
-    (0..count).map(|_| keys::generate().map_err(LoadError::from)).collect()
+    (0..count).map(|_| identity::generate().map_err(LoadError::from)).collect()
 }
 
 /// Loads a network until `stop` is true or its sender is gone, then resolves what is unanswered.

@@ -1,17 +1,16 @@
 //! The processes of a network: start, kill, pause, restart, stop. Readiness is an event of the processes themselves.
 
 use crate::layout::{NetworkDir, Running, RunningReplica, loopback, process_start};
+use crate::programs::Programs;
+use crate::said::{Listening, Said, listen};
 use anyhow::{Context as _, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use varangian::peers::{PeerAddress, PeersFile};
@@ -22,50 +21,6 @@ use varangian_crypto::{Genesis, ReplicaId};
 const START: Duration = Duration::from_secs(60);
 /// Time for a process to stop in order.
 const STOP: Duration = Duration::from_secs(20);
-
-/// What a replica's process has said so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
-    /// Its addresses, once it listens.
-    pub listening: Option<Listening>,
-    /// Whether it is connected to a quorum.
-    pub ready: bool,
-    /// Alarms.
-    pub alarms: Vec<String>,
-    /// Proofs that it has told of since its start, by accused replica.
-    pub accused: BTreeMap<u16, u64>,
-    /// Whether its standard output has ended: it is gone.
-    pub ended: bool,
-}
-
-/// Where a replica listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub struct Listening {
-    /// For replicas.
-    pub replica_address: SocketAddr,
-    /// For clients.
-    pub client_address: SocketAddr,
-    /// For metrics.
-    pub metrics_address: SocketAddr,
-}
-
-/// An event line of a process.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-enum Line {
-    Listening {
-        #[serde(flatten)]
-        listening: Listening,
-    },
-    Ready {},
-    Alarm {
-        message: String,
-    },
-    Accused {
-        accused: u16,
-    },
-    Stopped {},
-}
 
 /// One replica of the network.
 #[derive(Debug)]
@@ -84,38 +39,9 @@ pub struct Replica {
 pub struct Testnet {
     dir: NetworkDir,
     genesis: Genesis,
-    binaries: Binaries,
+    programs: Programs,
     replicas: Vec<Replica>,
     settings: Vec<String>,
-}
-
-/// The two programs: honest replicas never run the one that holds malicious code.
-#[derive(Clone, Debug)]
-struct Binaries {
-    honest: PathBuf,
-    malicious: PathBuf,
-}
-
-impl Binaries {
-    fn find() -> anyhow::Result<Self> {
-        let own = std::env::current_exe().context("where this program is")?;
-        let mut dir = own.parent().unwrap_or(Path::new("."));
-        // Test programs lie one level below the programs proper.
-        if dir.file_name().is_some_and(|name| name == "deps") {
-            dir = dir.parent().unwrap_or(dir);
-        }
-        let find = |variable: &str, name: &str| {
-            let path = std::env::var_os(variable).map_or_else(|| dir.join(name), PathBuf::from);
-            if path.exists() {
-                return Ok(path);
-            }
-            Err(anyhow!("{} is missing; build it: cargo build --release -p {name}", path.display()))
-        };
-        Ok(Self {
-            honest: find("VARANGIAN_BINARY", "varangian")?,
-            malicious: find("VARANGIAN_TESTNET_BINARY", "varangian-testnet")?,
-        })
-    }
 }
 
 impl Testnet {
@@ -138,7 +64,7 @@ impl Testnet {
             bail!("there is no replica {id}: this network has {n}");
         }
         let replicas = genesis.quorums().replicas().map(|id| Replica::new(id, attacks.get(&id.0).cloned())).collect();
-        Ok(Self { dir, genesis, binaries: Binaries::find()?, replicas, settings: Vec::new() })
+        Ok(Self { dir, genesis, programs: Programs::find()?, replicas, settings: Vec::new() })
     }
 
     /// Adds a setting (`section.key=value`) for every replica started from now on.
@@ -333,19 +259,19 @@ impl Testnet {
     }
 
     fn launch(&mut self, id: ReplicaId) -> anyhow::Result<()> {
-        let (dir, binaries, settings) = (self.dir.clone(), self.binaries.clone(), self.settings.clone());
+        let (dir, programs, settings) = (self.dir.clone(), self.programs.clone(), self.settings.clone());
         let replica = self.replica(id)?;
         if replica.child.is_some() {
             bail!("{id} runs already");
         }
         let mut command = match &replica.attack {
             None => {
-                let mut command = Command::new(&binaries.honest);
+                let mut command = Command::new(&programs.honest);
                 command.arg("start");
                 command
             }
             Some(attack) => {
-                let mut command = Command::new(&binaries.malicious);
+                let mut command = Command::new(&programs.malicious);
                 command.args(["replica", "--attack", attack]);
                 command
             }
@@ -443,22 +369,4 @@ impl Replica {
             ("metrics_address", again.map_or(free, |listening| listening.metrics_address)),
         ]
     }
-}
-
-/// Follows a process' event lines to their end.
-async fn listen(stdout: ChildStdout, say: watch::Sender<Said>) {
-    let mut lines = BufReader::new(stdout).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        match serde_json::from_str::<Line>(&line) {
-            Ok(event) => say.send_modify(|said| match event {
-                Line::Listening { listening } => said.listening = Some(listening),
-                Line::Ready {} => said.ready = true,
-                Line::Alarm { message } => said.alarms.push(message),
-                Line::Accused { accused } => *said.accused.entry(accused).or_default() += 1,
-                Line::Stopped {} => {}
-            }),
-            Err(error) => tracing::warn!(line, %error, "a replica says what is not an event"),
-        }
-    }
-    say.send_modify(|said| said.ended = true);
 }

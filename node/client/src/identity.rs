@@ -77,11 +77,19 @@ pub fn load(path: impl AsRef<Path>) -> Result<SigningKey, IdentityError> {
 /// # Errors
 /// [`IdentityError`]; an existing file is never touched.
 pub fn create(path: impl AsRef<Path>) -> Result<SigningKey, IdentityError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut_slice()).map_err(|error| IdentityError::Randomness(error.to_string()))?;
-    let key = SigningKey::from_seed(*seed);
+    let key = generate()?;
     store(path, &key)?;
     Ok(key)
+}
+
+/// A fresh key of the system's randomness, stored nowhere.
+///
+/// # Errors
+/// [`IdentityError::Randomness`].
+pub fn generate() -> Result<SigningKey, IdentityError> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut_slice()).map_err(|error| IdentityError::Randomness(error.to_string()))?;
+    Ok(SigningKey::from_seed(*seed))
 }
 
 /// Stores a key, durably, in a new file.

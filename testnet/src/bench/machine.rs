@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use varangian::keys;
+use varangian_client::identity;
 use varangian_consensus::{Prepare, Slot, View};
 use varangian_crypto::{
     ClientKey, Clients, Committee, Digest, Genesis, Member, Parameters, ReplicaId, Signature, Signer, SigningKey,
@@ -120,8 +120,8 @@ struct Signatures {
 
 impl Signatures {
     fn new() -> anyhow::Result<Self> {
-        let keys = (0..REPLICAS).map(|_| keys::generate()).collect::<Result<Vec<_>, _>>()?;
-        let connections = (0..REPLICAS).map(|_| keys::generate()).collect::<Result<Vec<_>, _>>()?;
+        let keys = (0..REPLICAS).map(|_| identity::generate()).collect::<Result<Vec<_>, _>>()?;
+        let connections = (0..REPLICAS).map(|_| identity::generate()).collect::<Result<Vec<_>, _>>()?;
         let members = keys.iter().zip(&connections).zip((0..).map(ReplicaId)).map(|((key, connection), id)| Member {
             id,
             name: id.to_string(),
@@ -133,7 +133,7 @@ impl Signatures {
             Committee::new(&Genesis::new("bench".into(), Parameters::default(), members.collect(), clients)?);
         let own = keys.into_iter().next().context("no key")?;
         let signer = Signer::new(ReplicaId(0), own, &committee)?;
-        let client = keys::generate()?;
+        let client = identity::generate()?;
         let command = |turn: u64| {
             let digest = sha256("varangian bench", &[&turn.to_le_bytes()]);
             (client.client_key(), digest, sign_client(&client, committee.context(), &digest))

@@ -1,0 +1,70 @@
+//! What a replica's process says: event lines on its standard output.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::ChildStdout;
+use tokio::sync::watch;
+
+/// What a replica's process has said so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Its addresses, once it listens.
+    pub listening: Option<Listening>,
+    /// Whether it is connected to a quorum.
+    pub ready: bool,
+    /// Alarms.
+    pub alarms: Vec<String>,
+    /// Proofs that it has told of since its start, by accused replica.
+    pub accused: BTreeMap<u16, u64>,
+    /// Whether its standard output has ended: it is gone.
+    pub ended: bool,
+}
+
+/// Where a replica listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Listening {
+    /// For replicas.
+    pub replica_address: SocketAddr,
+    /// For clients.
+    pub client_address: SocketAddr,
+    /// For metrics.
+    pub metrics_address: SocketAddr,
+}
+
+/// An event line of a process.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Line {
+    Listening {
+        #[serde(flatten)]
+        listening: Listening,
+    },
+    Ready {},
+    Alarm {
+        message: String,
+    },
+    Accused {
+        accused: u16,
+    },
+    Stopped {},
+}
+
+/// Follows a process' event lines to their end.
+pub async fn listen(stdout: ChildStdout, say: watch::Sender<Said>) {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match serde_json::from_str::<Line>(&line) {
+            Ok(event) => say.send_modify(|said| match event {
+                Line::Listening { listening } => said.listening = Some(listening),
+                Line::Ready {} => said.ready = true,
+                Line::Alarm { message } => said.alarms.push(message),
+                Line::Accused { accused } => *said.accused.entry(accused).or_default() += 1,
+                Line::Stopped {} => {}
+            }),
+            Err(error) => tracing::warn!(line, %error, "a replica says what is not an event"),
+        }
+    }
+    say.send_modify(|said| said.ended = true);
+}
