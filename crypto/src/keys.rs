@@ -23,7 +23,7 @@ use ed25519_dalek::{Signer as _, VerifyingKey};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::hexadecimal::{hexadecimal, parse};
-use crate::{KeyError, VerifyError};
+use crate::{Context, KeyError, VerifyError, simulation};
 
 /// Refuses what the module's documentation refuses; the decompressed key otherwise.
 fn validate(bytes: &[u8; 32]) -> Result<VerifyingKey, KeyError> {
@@ -191,7 +191,15 @@ impl SigningKey {
         ClientKey(self.public_bytes())
     }
 
-    /// Signs bytes that [`crate::message`] built; nothing else may be signed.
+    /// Signs bytes that [`crate::message`] built for this chain and epoch; nothing else may be signed.
+    pub(crate) fn sign_in(&self, context: &Context, message: &[u8]) -> Signature {
+        if simulation::is_simulated(context) {
+            simulation::sign(&self.public_bytes(), message)
+        } else {
+            self.sign(message)
+        }
+    }
+
     pub(crate) fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.0.sign(message).to_bytes())
     }

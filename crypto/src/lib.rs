@@ -16,6 +16,7 @@
 //! - [`signed`]: statements of replicas, their signatures, the [`Verified`] door.
 //! - [`certificate`]: equal statements of a quorum.
 //! - [`client_signature`]: commands of clients, alone and in batches.
+//! - `simulation`: signatures of simulated chains.
 //! - [`state_digest`]: an incremental digest of a set of entries.
 
 #![no_std]
@@ -41,6 +42,7 @@ pub mod state_digest;
 
 mod error;
 mod hexadecimal;
+mod simulation;
 
 pub use cache::SignatureCache;
 pub use certificate::{QuorumCertificate, check_signatures};

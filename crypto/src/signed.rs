@@ -146,7 +146,7 @@ impl Signer {
     /// Signs. The statement's own rules are not checked again: whoever makes a statement answers for them.
     #[must_use]
     pub fn sign<S: Statement>(&self, statement: S) -> Verified<Signed<S>> {
-        let signature = self.key.sign(&signing_bytes(&self.context, &statement));
+        let signature = self.key.sign_in(&self.context, &signing_bytes(&self.context, &statement));
         Verified(Signed { statement, signer: self.id, signature })
     }
 }

@@ -23,7 +23,7 @@
 //! - [`network`]: messages under way are encoded, decoded and proved on delivery. [`Cluster::add_rule`] decides about each as it is
 //!   sent; [`Cluster::drop_in_flight`] about those under way; [`Cluster::partition`] and [`Cluster::heal`].
 //! - [`disk`]: what survives. By default a group commit succeeds at once; see [`Cluster::hold_commits`], [`Cluster::crash_at_commit`].
-//! - [`checks`]: run by themselves, after everything that happens: agreement, equal states, no two votes for one place, durable before sent,
+//! - [`checks`](crate::checks): run by themselves, after everything that happens: agreement, equal states, no two votes for one place, durable before sent,
 //!   evidence against nobody honest, each replica's own invariants. Say who may be faulty by [`Cluster::mark_byzantine`], and let a
 //!   replica lie by [`Cluster::mask`].
 //! - [`event`]: what happened, in words. [`Cluster::events`] has the last ones; a failed check prints them.
@@ -33,7 +33,6 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a harness reports by panicking")]
 
-pub mod checks;
 pub mod disk;
 pub mod event;
 pub mod network;
@@ -41,10 +40,10 @@ pub mod setup;
 
 mod control;
 mod drive;
-mod io;
-mod node;
+pub(crate) mod io;
+pub(crate) mod node;
 
-pub use checks::Checks;
+pub use crate::checks::Checks;
 pub use disk::{Answer, Disk, ExecutedSlot};
 pub use event::Event;
 pub use network::{Fate, Packet, Refusal, Rule};
@@ -81,9 +80,10 @@ impl Cluster {
     /// Replicas with empty disks, all up, nothing under way, time 0.
     #[must_use]
     pub fn new(options: &Options) -> Self {
+        let setup = Setup::new(options);
         let mut cluster = Self {
-            setup: Setup::new(options),
-            checks: Checks::default(),
+            checks: Checks::new(&setup),
+            setup,
             expect_alarms: false,
             nodes: (0..options.n).map(|_| Node::default()).collect(),
             network: Network::default(),

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use varangian_consensus::{
-    Alarm, Batch, Checkpoint, ClientWindow, CommitCertificate, Evidence, Executed, Execution, Identity, NewView,
-    NewViewDraft, PrePrepare, PreparedCertificate, Record, Slot, StableCheckpoint, Verdict, View, ViewChange,
+    Alarm, Batch, Checkpoint, ClientWindow, Command, CommitCertificate, Evidence, Executed, Execution, Identity,
+    NewView, NewViewDraft, PrePrepare, PreparedCertificate, Record, Slot, StableCheckpoint, Verdict, View, ViewChange,
 };
 use varangian_crypto::{ClientKey, Digest, Signed, sha256};
 
@@ -125,7 +125,7 @@ impl Disk {
             let identity = command.identity();
             let answer = match verdict {
                 Verdict::Run { .. } => {
-                    state = sha256("harness state", &[state.as_bytes(), command.digest().as_bytes()]);
+                    state = next_state(&state, command);
                     Answer { slot, result: Some(state) }
                 }
                 Verdict::Duplicate => {
@@ -200,9 +200,21 @@ impl Disk {
         self.oldest = self.oldest.max(oldest.0);
     }
 
+    /// Executions that were written and not synced.
+    #[must_use]
+    pub const fn unsynced(&self) -> usize {
+        self.executed.len() - self.synced
+    }
+
     /// Power loss: executions since the last group commit were not synced.
     pub fn lose_unsynced(&mut self) {
-        self.executed.truncate(self.synced);
+        self.keep_unsynced(0);
+    }
+
+    /// Power loss: of the executions since the last group commit the first `count` reached the disk; a log has no holes.
+    pub fn keep_unsynced(&mut self, count: usize) {
+        self.executed.truncate(self.synced + count);
+        self.synced = self.executed.len();
     }
 
     /// The executed prefix, as a restart reads it.
@@ -238,6 +250,12 @@ impl Disk {
         records.extend(self.stable.iter().cloned().map(Record::Stable));
         records
     }
+}
+
+/// The tiny application: the running digest of all commands.
+#[must_use]
+pub fn next_state(before: &Digest, command: &Command) -> Digest {
+    sha256("harness state", &[before.as_bytes(), command.digest().as_bytes()])
 }
 
 fn find(answers: &[(Identity, Verdict, Answer)], identity: &Identity) -> Option<Answer> {

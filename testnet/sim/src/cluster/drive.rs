@@ -6,6 +6,7 @@ use super::network::{Fate, Packet};
 use super::node::{TimerKind, Work};
 use super::{Cluster, STEPS};
 use crate::adversary::Adversary;
+use crate::checks::Held;
 use std::sync::Arc;
 use varangian_consensus::{Command, Delivery, Executed, Identity, Ignored, Input, Message, Millis, Record, Slot, Vote};
 use varangian_crypto::{Digest, ReplicaId, Verify};
@@ -263,7 +264,7 @@ impl Cluster {
                 self.nodes[id.index()].timers.insert(TimerKind::of(timer), (timer, due));
             }
             Act::Accuse(evidence) => {
-                self.checks.accused(id, &evidence, &self.setup.committee);
+                must(self.checks.accused(id, &evidence));
                 self.nodes[id.index()].evidence.push(evidence.clone());
                 self.note(Event::Accused(id, evidence));
             }
@@ -294,7 +295,7 @@ impl Cluster {
         let node = &mut self.nodes[id.index()];
         let Some((records, token)) = node.pending.take() else { return };
         node.disk.commit(records.clone());
-        self.checks.written(id, &records);
+        must(self.checks.written(id, &records));
         self.note(Event::Persisted(id, records));
         if let Some(runner) = self.nodes[id.index()].runner.as_mut() {
             runner.persisted(token);
@@ -302,7 +303,7 @@ impl Cluster {
     }
 
     fn vote(&mut self, id: ReplicaId, vote: Vote) {
-        self.checks.voted(id, &vote);
+        must(self.checks.voted(id, &vote));
         let (delivery, message) = sign(self.setup.signer(id), vote).expect("a vote of a legal size");
         self.nodes[id.index()].loopback.push_back(delivery);
         self.broadcast(id, &message);
@@ -370,7 +371,7 @@ impl Cluster {
                 let node = &mut self.nodes[id.index()];
                 let state = node.disk.execute(execution);
                 let done = node.disk.executed().last().expect("just executed").clone();
-                self.checks.executed(id, slot, &done);
+                must(self.checks.executed(id, slot, &done));
                 let answers: Vec<_> =
                     done.answers.into_iter().map(|(identity, _, answer)| (identity, answer)).collect();
                 self.note(Event::Executed(id, slot, answers.clone()));
@@ -385,13 +386,11 @@ impl Cluster {
     }
 
     fn reply(&mut self, id: ReplicaId, identity: Identity, answer: super::Answer) {
-        let honest = !self.checks.byzantine.contains(&id);
+        must(self.checks.replied(id, identity, &answer));
         let replies = self.replies.entry(identity).or_default();
-        if let Some(first) = replies.get(&id).filter(|first| first.result.is_some()) {
-            assert!(!honest || *first == answer, "{id} replies otherwise than before to {identity:?}");
-            return;
+        if replies.get(&id).is_none_or(|first| first.result.is_none()) {
+            replies.insert(id, answer);
         }
-        replies.insert(id, answer);
     }
 
     /// A packet that a rule held back sets out again.
@@ -401,5 +400,12 @@ impl Cluster {
         } else {
             self.note(Event::Sent(packet, Fate::Drop));
         }
+    }
+}
+
+/// A failed check fails the test.
+fn must(held: Held) {
+    if let Err(violation) = held {
+        panic!("{violation}");
     }
 }

@@ -79,7 +79,7 @@ impl Event {
     }
 }
 
-fn name(identity: &Identity, setup: &Setup) -> String {
+pub(crate) fn name(identity: &Identity, setup: &Setup) -> String {
     format!("{}{}", setup.client_name(&identity.client), identity.sequence)
 }
 
@@ -159,7 +159,7 @@ pub fn message(message: &Message, setup: &Setup) -> String {
     format!("{} {content}", message.name())
 }
 
-fn record(record: &Record) -> String {
+pub(crate) fn record(record: &Record) -> String {
     match record {
         Record::Batch { slot, batch } => format!("batch {slot}:{}", short(batch.digest())),
         Record::Proposed(vote) => format!("proposed {}:{}@{}", vote.slot, short(&vote.digest), vote.view),

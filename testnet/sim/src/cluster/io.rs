@@ -7,7 +7,7 @@ use varangian_runner::{Io, Token};
 
 /// One call of the runner.
 #[derive(Clone, Debug)]
-pub(super) enum Act {
+pub(crate) enum Act {
     Persist(Vec<Record>, Token),
     Vote(Vote),
     Deliver(Delivery),
@@ -24,7 +24,7 @@ pub(super) enum Act {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct NodeIo {
+pub(crate) struct NodeIo {
     pub acts: VecDeque<Act>,
 }
 

@@ -56,14 +56,19 @@ pub(super) struct Network {
     /// The island that each replica is on.
     islands: BTreeMap<ReplicaId, usize>,
     next: u64,
+    wire: Wire,
+}
+
+/// What receivers make of bytes, remembered: a broadcast is proved once, not once per receiver.
+#[derive(Default)]
+pub(crate) struct Wire {
     proved: BTreeMap<Vec<u8>, Result<Delivery, Refusal>>,
 }
 
 impl Network {
     /// Puts a message on its way, unless a rule or a partition says otherwise; what was sent, and its fate.
     pub fn send(&mut self, from: ReplicaId, to: ReplicaId, message: Message) -> (Packet, Fate) {
-        let encoded = message.encode();
-        let frame = [encoded.head.as_ref(), encoded.body.as_ref()].concat();
+        let frame = seal(&message);
         self.next += 1;
         let packet = Packet { id: self.next, from, to, message, frame };
         let ruled = self.rules.iter_mut().find_map(|(_, rule)| rule(&packet));
@@ -107,18 +112,31 @@ impl Network {
 
     /// What the receiver makes of the bytes: decoded, proved.
     pub fn open(&mut self, packet: &Packet, committee: &Committee) -> Result<Delivery, Refusal> {
-        if let Some(known) = self.proved.get(&packet.frame) {
+        self.wire.open(&packet.frame, &packet.message, committee)
+    }
+}
+
+/// The bytes of a message on a wire.
+pub(crate) fn seal(message: &Message) -> Vec<u8> {
+    let encoded = message.encode();
+    [encoded.head.as_ref(), encoded.body.as_ref()].concat()
+}
+
+impl Wire {
+    /// Decodes and proves `frame`, which was sent as `message`.
+    pub fn open(&mut self, frame: &[u8], message: &Message, committee: &Committee) -> Result<Delivery, Refusal> {
+        if let Some(known) = self.proved.get(frame) {
             return known.clone();
         }
-        let decoded = Message::decode(&packet.frame.clone().into()).map_err(Refusal::Malformed);
-        if let Ok(message) = &decoded {
-            assert_eq!(*message, packet.message, "a message is the same after the wire");
+        let decoded = Message::decode(&frame.to_vec().into()).map_err(Refusal::Malformed);
+        if let Ok(decoded) = &decoded {
+            assert_eq!(decoded, message, "a message is the same after the wire");
         }
         let proved = decoded.and_then(|message| message.verify(committee).map_err(Refusal::Unproved));
         if self.proved.len() >= REMEMBERED {
             self.proved.clear();
         }
-        self.proved.insert(packet.frame.clone(), proved.clone());
+        self.proved.insert(frame.to_vec(), proved.clone());
         proved
     }
 }

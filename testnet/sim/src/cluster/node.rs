@@ -22,7 +22,7 @@ pub enum TimerKind {
 }
 
 impl TimerKind {
-    pub(super) const fn of(timer: Timer) -> Self {
+    pub(crate) const fn of(timer: Timer) -> Self {
         match timer {
             Timer::Command(_) => Self::Command,
             Timer::NewView(_) => Self::NewView,
@@ -54,14 +54,14 @@ pub type Mask = Box<dyn FnMut(ReplicaId, Message) -> Vec<(ReplicaId, Message)>>;
 
 /// Work for the application, in order.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(crate) enum Work {
     Execute(Execution),
     Reply(Identity),
 }
 
 /// What a test has asked to hold back.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Held {
+pub(crate) struct Held {
     pub commits: bool,
     pub executions: bool,
     pub own_votes: bool,
@@ -70,7 +70,7 @@ pub(super) struct Held {
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub runner: Option<Runner<Adversary<NodeIo>>>,
     /// What stands between its core and its shell, in all its lives.
     pub attack: Option<Attack>,

@@ -12,6 +12,8 @@ pub struct Options {
     pub clients: u8,
     /// The genesis' numbers.
     pub parameters: Parameters,
+    /// Whether signatures are a simulation's, cheap and unforgeable within this process, instead of ed25519.
+    pub simulated_signatures: bool,
 }
 
 impl Default for Options {
@@ -33,7 +35,7 @@ impl Default for Options {
             max_timeout_ms: 16_000,
             ..Parameters::default()
         };
-        Self { n: 4, clients: 3, parameters }
+        Self { n: 4, clients: 3, parameters, simulated_signatures: false }
     }
 }
 
@@ -66,7 +68,8 @@ impl Setup {
         let admitted = Clients::AllowList(clients.iter().map(SigningKey::client_key).collect());
         let genesis = Genesis::new("harness".into(), options.parameters.clone(), members, admitted)
             .expect("the options make a valid genesis");
-        let committee = Committee::new(&genesis);
+        let committee =
+            if options.simulated_signatures { Committee::simulated(&genesis) } else { Committee::new(&genesis) };
         let signers = (0..options.n)
             .map(|id| Signer::new(ReplicaId(id), key(1, id.into()), &committee).expect("a member's key"))
             .collect();

@@ -1,0 +1,281 @@
+//! Links and connections. A message that is sent without a connection is lost, and so is one whose connection ends before it arrives.
+
+use super::draw::{falls, named, of_bytes};
+use super::node::Node;
+use super::queue::Happening;
+use super::{Held, Micros, World, healthy};
+use crate::checks::{Invariant, ensure};
+use crate::cluster::event;
+use crate::cluster::network::seal;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use varangian_consensus::{Input, Message};
+use varangian_crypto::ReplicaId;
+
+/// Messages that a link holds: what comes on top is lost.
+const LINK: usize = 512;
+/// Inputs that wait for a core.
+const INBOX: usize = 4096;
+/// Delay of good links, at most.
+pub(super) const GOOD_DELAY: Micros = 5000;
+
+/// A message with its bytes, shared by all to whom it goes.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub message: Message,
+    pub bytes: Vec<u8>,
+    /// A number for the bytes.
+    pub hash: u64,
+}
+
+/// A frame on its way.
+#[derive(Debug)]
+pub(super) struct Packet {
+    pub from: usize,
+    pub to: usize,
+    pub connection: u32,
+    pub frame: Arc<Frame>,
+}
+
+/// One direction between two nodes.
+#[derive(Debug, Default)]
+struct Link {
+    /// Packets so far: the name of the next one.
+    packets: u64,
+    under_way: usize,
+    /// Partitions that lie across it.
+    blocked: u32,
+    clogs: u32,
+    held: VecDeque<Arc<Frame>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Connection {
+    up: bool,
+    number: u32,
+    /// A new one is about to be made.
+    coming: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Net {
+    nodes: usize,
+    links: Vec<Link>,
+    connections: Vec<Connection>,
+}
+
+impl Net {
+    pub fn new(nodes: usize) -> Self {
+        let links = (0..nodes * nodes).map(|_| Link::default()).collect();
+        Self { nodes, links, connections: vec![Connection::default(); nodes * nodes] }
+    }
+
+    fn link(&mut self, from: usize, to: usize) -> &mut Link {
+        &mut self.links[from * self.nodes + to]
+    }
+
+    fn connection(&mut self, one: usize, other: usize) -> &mut Connection {
+        &mut self.connections[one.min(other) * self.nodes + one.max(other)]
+    }
+
+    pub fn is_open(&mut self, one: usize, other: usize) -> bool {
+        self.link(one, other).blocked == 0 && self.link(other, one).blocked == 0
+    }
+
+    pub fn block(&mut self, from: usize, to: usize) {
+        self.link(from, to).blocked += 1;
+    }
+
+    pub fn unblock(&mut self, from: usize, to: usize) {
+        let link = self.link(from, to);
+        link.blocked = link.blocked.saturating_sub(1);
+    }
+
+    pub fn disconnect(&mut self, one: usize, other: usize) {
+        let connection = self.connection(one, other);
+        connection.up = false;
+        connection.number += 1;
+        self.link(one, other).held.clear();
+        self.link(other, one).held.clear();
+    }
+
+    pub fn clog(&mut self, from: usize, to: usize) {
+        self.link(from, to).clogs += 1;
+    }
+
+    /// No partition, no clog anywhere; what they held back.
+    pub fn clear(&mut self) -> Vec<(usize, usize)> {
+        let mut held = Vec::new();
+        for from in 0..self.nodes {
+            for to in 0..self.nodes {
+                let link = self.link(from, to);
+                link.blocked = 0;
+                if link.clogs > 0 {
+                    link.clogs = 1;
+                    held.push((from, to));
+                }
+            }
+        }
+        held
+    }
+}
+
+impl World<'_> {
+    /// Sends to whoever has this id, by way of links and connections.
+    pub(super) fn send(&mut self, from: usize, to: ReplicaId, frame: &Arc<Frame>, after: Micros) {
+        for node in 0..self.nodes.len() {
+            let (sender, receiver) = (&self.nodes[from], &self.nodes[node]);
+            if receiver.id == to && node != from && hear(sender, receiver) {
+                self.transmit(from, node, frame, after);
+            }
+        }
+    }
+
+    pub(super) fn frame(&self, message: Message) -> Arc<Frame> {
+        let bytes = seal(&message);
+        Arc::new(Frame { message, hash: of_bytes(&bytes), bytes })
+    }
+
+    fn transmit(&mut self, from: usize, to: usize, frame: &Arc<Frame>, after: Micros) {
+        let connection = *self.net.connection(from, to);
+        let safety = self.phase == healthy::Phase::Safety;
+        let link = self.net.link(from, to);
+        link.packets += 1;
+        let chance = |what: u64, packets: u64| named(&[self.plan.seed, from as u64, to as u64, packets, what]);
+        let packets = link.packets;
+        if !connection.up || link.blocked > 0 {
+            return self.lose(from, to, frame, "not connected");
+        }
+        if safety && falls(chance(0, packets), self.plan.network.loss) {
+            return self.lose(from, to, frame, "lost");
+        }
+        if link.under_way >= LINK || link.held.len() >= LINK {
+            self.probes.hit(super::Probe::LinkFull);
+            return self.lose(from, to, frame, "the link is full");
+        }
+        if link.clogs > 0 {
+            link.held.push_back(frame.clone());
+            return;
+        }
+        let copies = if safety && falls(chance(1, packets), self.plan.network.duplicates) { 2 } else { 1 };
+        for copy in 0..copies {
+            let delay = after + self.delay(from, to, chance(2 + copy, packets), chance(8 + copy, packets));
+            self.net.link(from, to).under_way += 1;
+            let packet = Packet { from, to, connection: connection.number, frame: frame.clone() };
+            self.queue.after(delay, Happening::Arrives(packet));
+        }
+    }
+
+    fn delay(&self, from: usize, to: usize, jitter: u64, late: u64) -> Micros {
+        let network = &self.plan.network;
+        let n = usize::from(self.plan.n);
+        let base = network.delays[from.min(n - 1)][to.min(n - 1)];
+        if self.phase != healthy::Phase::Safety {
+            let base = base.min(GOOD_DELAY / 2);
+            return base + jitter % base.max(1);
+        }
+        let late = if falls(late, network.late) { late / 1_000_000 % network.lateness.max(1) } else { 0 };
+        base + jitter % base.max(1) + late
+    }
+
+    fn lose(&mut self, from: usize, to: usize, frame: &Arc<Frame>, why: &str) {
+        self.hash.add(frame.hash ^ 1);
+        self.tell(|world| {
+            let message = event::message(&frame.message, &world.setup);
+            format!("{} -> {} {message} [{why}]", world.name(from), world.name(to))
+        });
+    }
+
+    pub(super) fn arrive(&mut self, packet: Packet) -> Held {
+        let Packet { from, to, connection, frame } = packet;
+        self.net.link(from, to).under_way -= 1;
+        self.hash.add(frame.hash ^ (from * 64 + to) as u64);
+        let now = *self.net.connection(from, to);
+        if !now.up || now.number != connection {
+            self.lose(from, to, &frame, "its connection is gone");
+            return Ok(());
+        }
+        if self.nodes[to].inbox.len() >= INBOX {
+            self.probes.hit(super::Probe::InboxFull);
+            self.lose(from, to, &frame, "the inbox is full");
+            return Ok(());
+        }
+        let sender = self.nodes[from].id;
+        match self.wire.open(&frame.bytes, &frame.message, &self.setup.committee) {
+            Ok(delivery) => self.give(to, Input::Message { from: sender, delivery }),
+            Err(refusal) => {
+                ensure(!self.is_honest(from), Invariant::ValidCertificates, || {
+                    format!("honest {sender} sent what proves nothing: {refusal:?} {:?}", frame.message)
+                })?;
+                self.probes.hit(super::Probe::ForgeryRefused);
+            }
+        }
+        Ok(())
+    }
+
+    /// A connection will be made soon, if nothing is in its way then.
+    pub(super) fn connect_later(&mut self, one: usize, other: usize) {
+        let connection = self.net.connection(one, other);
+        if connection.coming || !hear(&self.nodes[one], &self.nodes[other]) {
+            return;
+        }
+        connection.coming = true;
+        let number = connection.number;
+        let delay = 500 + named(&[self.plan.seed, one as u64, other as u64, number.into(), 77]) % 30_000;
+        self.queue.after(delay, Happening::Connect { one, other });
+    }
+
+    pub(super) fn connect(&mut self, one: usize, other: usize) -> Held {
+        self.net.connection(one, other).coming = false;
+        let open = self.net.is_open(one, other) && self.nodes[one].lives() && self.nodes[other].lives();
+        let connection = self.net.connection(one, other);
+        if open && !connection.up {
+            connection.up = true;
+            connection.number += 1;
+            self.hash.add(connection.number.into());
+            self.tell(|world| format!("{} and {} connect", world.name(one), world.name(other)));
+            let (first, second) = (self.nodes[one].id, self.nodes[other].id);
+            self.give(one, Input::Connected(second));
+            self.give(other, Input::Connected(first));
+        }
+        Ok(())
+    }
+
+    pub(super) fn disconnect_from_all(&mut self, node: usize) {
+        for peer in 0..self.nodes.len() {
+            if peer != node {
+                self.net.disconnect(node, peer);
+            }
+        }
+    }
+
+    pub(super) fn connect_to_all(&mut self, node: usize) {
+        for peer in 0..self.nodes.len() {
+            if peer != node {
+                self.connect_later(node, peer);
+            }
+        }
+    }
+
+    pub(super) fn unclog(&mut self, from: usize, to: usize) -> Held {
+        let link = self.net.link(from, to);
+        link.clogs = link.clogs.saturating_sub(1);
+        if link.clogs == 0 {
+            for frame in std::mem::take(&mut link.held) {
+                self.transmit(from, to, &frame, 0);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn name(&self, node: usize) -> String {
+        let id = self.nodes[node].id;
+        if node < usize::from(self.plan.n) { id.to_string() } else { format!("{id}'") }
+    }
+}
+
+/// Whether two nodes are linked: twins do not know each other, and each has its own peers.
+const fn hear(one: &Node, other: &Node) -> bool {
+    one.id.0 != other.id.0 && one.hears >> other.id.0 & 1 == 1 && other.hears >> one.id.0 & 1 == 1
+}
