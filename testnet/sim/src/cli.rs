@@ -1,6 +1,8 @@
 //! `sim`: the command line of the simulator, and the only part of this crate that knows threads and true time.
 
 mod report;
+#[cfg(feature = "seeded-bugs")]
+mod sensitivity;
 
 use crate::campaign::Campaign;
 use crate::shrink::{parse_ranges, ranges, shrink};
@@ -21,7 +23,12 @@ const SHRUNK: usize = 3;
 
 /// Simulates a network of replicas under faults and attacks, many times over; each seed decides everything about its run.
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SimArgs {
+    /// Something else than a campaign.
+    #[cfg(feature = "seeded-bugs")]
+    #[command(subcommand)]
+    pub other: Option<Other>,
     /// How many seeds to run.
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub seeds: u64,
@@ -45,9 +52,21 @@ pub struct SimArgs {
     pub jobs: Option<usize>,
 }
 
+/// What the simulator can do beside campaigns.
+#[cfg(feature = "seeded-bugs")]
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum Other {
+    /// Would a campaign see a bug? Every bug on purpose, and after how many seeds it is caught
+    Sensitivity(sensitivity::SensitivityArgs),
+}
+
 /// Runs it. Fails if an invariant did not hold, or if a long campaign missed a rare state.
 #[must_use]
 pub fn run(arguments: &SimArgs) -> ExitCode {
+    #[cfg(feature = "seeded-bugs")]
+    if let Some(Other::Sensitivity(arguments)) = &arguments.other {
+        return sensitivity::run(arguments);
+    }
     // What panics in a run is a violation, and is told as one.
     std::panic::set_hook(Box::new(|_| {}));
     let dropped = match arguments.without.as_deref().map_or(Ok(BTreeSet::new()), parse_ranges) {
