@@ -113,7 +113,7 @@ fn survive(n: u16, attacks: &[(u16, &str)]) -> Cluster {
     run_rounds(&mut cluster, 1);
     let_lead(&mut cluster, last);
     run_rounds_from(&mut cluster, 1, 4);
-    let provable = |attack: &str| Attack::parse(attack).unwrap().kind().provable;
+    let provable = |attack: &str| Attack::parse(attack).unwrap().kind().provable();
     let culprits = attacks.iter().filter(|(_, attack)| provable(attack)).map(|(id, _)| *id).collect();
     assert_eq!(proved(&cluster), culprits, "{attacks:?}");
     cluster
