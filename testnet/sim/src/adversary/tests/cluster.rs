@@ -78,7 +78,7 @@ pub(super) fn proved(cluster: &Cluster) -> BTreeSet<u16> {
         .collect()
 }
 
-fn kinds(cluster: &Cluster) -> BTreeSet<&'static str> {
+pub(super) fn kinds(cluster: &Cluster) -> BTreeSet<&'static str> {
     cluster.honest().iter().flat_map(|id| cluster.disk(*id).evidence()).map(Evidence::kind).collect()
 }
 
@@ -107,7 +107,7 @@ fn let_lead(cluster: &mut Cluster, leader: u16) {
 }
 
 /// What each attack must not hinder, and what it must leave behind: evidence against its author, or none at all.
-fn survive(n: u16, attacks: &[(u16, &str)]) -> Cluster {
+pub(super) fn survive(n: u16, attacks: &[(u16, &str)]) -> Cluster {
     let mut cluster = cluster(n, attacks);
     let last = attacks.iter().map(|(id, _)| *id).max().unwrap();
     run_rounds(&mut cluster, 1);

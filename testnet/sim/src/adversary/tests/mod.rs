@@ -6,4 +6,5 @@ mod campaign;
 mod cluster;
 mod honest;
 mod recorder;
+mod table;
 mod trigger;
