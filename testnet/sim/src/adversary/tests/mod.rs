@@ -6,5 +6,6 @@ mod campaign;
 mod cluster;
 mod honest;
 mod recorder;
+mod seam;
 mod table;
 mod trigger;
