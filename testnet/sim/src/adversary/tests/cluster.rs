@@ -28,11 +28,11 @@ fn round(setup: &Setup, number: u64) -> Vec<Command> {
 }
 
 /// Every command is executed by every honest replica, exactly once, within a bounded time; all honest replicas come to the same slot.
-fn run_rounds(cluster: &mut Cluster, rounds: u64) {
+pub(super) fn run_rounds(cluster: &mut Cluster, rounds: u64) {
     run_rounds_from(cluster, 0, rounds);
 }
 
-fn run_rounds_from(cluster: &mut Cluster, first: u64, end: u64) {
+pub(super) fn run_rounds_from(cluster: &mut Cluster, first: u64, end: u64) {
     for number in first..end {
         let commands = round(&cluster.setup, number);
         for command in &commands {
@@ -82,7 +82,7 @@ pub(super) fn kinds(cluster: &Cluster) -> BTreeSet<&'static str> {
     cluster.honest().iter().flat_map(|id| cluster.disk(*id).evidence()).map(Evidence::kind).collect()
 }
 
-fn highest_view(cluster: &Cluster) -> u64 {
+pub(super) fn highest_view(cluster: &Cluster) -> u64 {
     cluster.honest().iter().map(|id| cluster.replica(*id).view().0).max().unwrap()
 }
 

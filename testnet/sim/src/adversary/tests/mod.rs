@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attack;
+mod attacks;
 mod behaviour;
 mod campaign;
 mod cluster;
