@@ -79,9 +79,9 @@ pub fn main() -> ExitCode {
 fn attacks() -> String {
     let mut text = String::new();
     for kind in &ATTACKS {
-        let provable = if kind.provable { "provable" } else { "not provable" };
+        let provable = if kind.provable() { kind.evidence.join(", or ") } else { "not provable".to_owned() };
         text.push_str(&format!(
-            "{:<16} {}\n{:<16} held off by: {} ({provable})\n",
+            "{:<20} {}\n{:<20} held off by: {} ({provable})\n",
             kind.name, kind.description, "", kind.defence
         ));
     }

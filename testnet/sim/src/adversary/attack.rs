@@ -3,13 +3,10 @@
 //! What stands behind the `@` is a [`Trigger`]; without one the attack always strikes.
 
 use super::behaviour::Behaviour;
-use super::double_voter::DoubleVoter;
-use super::equivocating_primary::EquivocatingPrimary;
 use super::error::{AttackError, nearest};
 use super::hand::Hand;
-use super::silent_primary::SilentPrimary;
+use super::registry::ATTACKS;
 use super::trigger::Trigger;
-use super::vote_withholder::{Hearers, VoteWithholder};
 use super::wrapper::Adversary;
 use core::fmt;
 use core::str::FromStr;
@@ -27,54 +24,19 @@ pub struct Kind {
     pub rows: &'static [u8],
     /// What must hold it off, in one line.
     pub defence: &'static str,
-    /// Whether it signs what no honest replica signs, so that honest replicas can prove it.
-    pub provable: bool,
-    behaviour: fn() -> Box<dyn Behaviour>,
+    /// The kinds of [`Evidence`](varangian_consensus::Evidence) that honest replicas may come to hold against it, and against nobody else.
+    /// None: it signs nothing that an honest replica could not have signed there as well.
+    pub evidence: &'static [&'static str],
+    pub(super) behaviour: fn() -> Box<dyn Behaviour>,
 }
 
-/// All kinds, in the order in which they are listed.
-pub static ATTACKS: [Kind; 5] = [
-    Kind {
-        name: "silent",
-        description: "sends nothing in the views that it leads",
-        rows: &[2],
-        defence: "a timer per pending command; the next primary gets the command",
-        provable: false,
-        behaviour: || Box::new(SilentPrimary::default()),
-    },
-    Kind {
-        name: "equivocate",
-        description: "as primary, tells half of the backups one batch and the other half another",
-        rows: &[1],
-        defence: "the first pre-prepare binds; two signed ones are evidence and end the view",
-        provable: true,
-        behaviour: || Box::new(EquivocatingPrimary::default()),
-    },
-    Kind {
-        name: "withhold",
-        description: "keeps its PREPAREs and COMMITs to itself",
-        rows: &[9],
-        defence: "the honest replicas are a quorum without it",
-        provable: false,
-        behaviour: || Box::new(VoteWithholder::new(Hearers::Nobody)),
-    },
-    Kind {
-        name: "withhold-partly",
-        description: "sends its PREPAREs and COMMITs to f+1 peers only",
-        rows: &[9],
-        defence: "status exchange and transferable certificates reach those who were left out",
-        provable: false,
-        behaviour: || Box::new(VoteWithholder::new(Hearers::Weak)),
-    },
-    Kind {
-        name: "double-vote",
-        description: "signs PREPAREs and COMMITs for two digests per view and slot",
-        rows: &[10],
-        defence: "the first vote of a sender counts, the second is evidence",
-        provable: true,
-        behaviour: || Box::new(DoubleVoter),
-    },
-];
+impl Kind {
+    /// Whether honest replicas can prove it.
+    #[must_use]
+    pub const fn provable(&self) -> bool {
+        !self.evidence.is_empty()
+    }
+}
 
 /// A kind of attack and when it strikes.
 #[derive(Clone, Copy, Debug)]

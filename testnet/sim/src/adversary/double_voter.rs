@@ -7,9 +7,8 @@
 //! replica twice. The fault is the signer's alone: it ends nobody's view.
 
 use super::behaviour::Behaviour;
-use super::hand::Hand;
-use varangian_consensus::{Commit, Message, Prepare, Vote};
-use varangian_crypto::{Digest, ReplicaId, sha256};
+use super::hand::{Hand, another};
+use varangian_consensus::{Commit, Prepare, Vote};
 use varangian_runner::Io;
 
 /// See the module.
@@ -32,10 +31,6 @@ impl Behaviour for DoubleVoter {
             None => io.vote(vote),
         }
     }
-
-    fn send(&mut self, _: &Hand, to: ReplicaId, message: Message, io: &mut dyn Io) {
-        io.send(to, message);
-    }
 }
 
 /// What it says beside `vote`, where it strikes.
@@ -49,9 +44,4 @@ fn second_vote(hand: &Hand, vote: &Vote) -> Option<Vote> {
         }
         _ => None,
     }
-}
-
-/// The same for the same digest, so that after a restart it is the same lie. (A third digest would be as bad; this one is reproducible.)
-fn another(digest: &Digest) -> Digest {
-    sha256("varangian double vote", &[digest.as_bytes()])
 }

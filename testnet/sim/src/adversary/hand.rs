@@ -1,34 +1,44 @@
 //! What a behaviour works with: the replica's own key, its peers, the limits of the chain, and when to strike.
 
+use super::saying::place;
 use super::trigger::Trigger;
 use varangian_consensus::{Delivery, Message, Slot, View, Vote};
-use varangian_crypto::{CodecError, Committee, Quorums, ReplicaId, Signed, Signer};
+use varangian_crypto::{CodecError, Committee, Digest, Quorums, ReplicaId, Signed, Signer, Statement, sha256};
 use varangian_runner::{Io, sign};
 
 /// See the module. It signs for this replica alone.
 #[derive(Clone, Debug)]
 pub struct Hand {
     signer: Signer,
-    quorums: Quorums,
+    committee: Committee,
     trigger: Trigger,
-    batch_bytes: u64,
-    batch_operations: u64,
-    window: u64,
+    view: View,
 }
 
 impl Hand {
     /// The hand of the replica that `signer` signs for.
     #[must_use]
     pub fn new(signer: Signer, committee: &Committee, trigger: Trigger) -> Self {
-        let parameters = committee.parameters();
-        Self {
-            signer,
-            quorums: committee.quorums(),
-            trigger,
-            batch_bytes: parameters.max_batch_bytes.into(),
-            batch_operations: parameters.max_batch_operations.into(),
-            window: parameters.window,
+        Self { signer, committee: committee.clone(), trigger, view: View(0) }
+    }
+
+    /// The core casts this vote: what it says from now on belongs to that view.
+    pub(super) fn enters(&mut self, vote: &Vote) {
+        if !matches!(vote, Vote::Checkpoint(_)) {
+            self.view = place(vote).0;
         }
+    }
+
+    /// The view of the core's last vote, for what belongs to no other.
+    #[must_use]
+    pub const fn view(&self) -> View {
+        self.view
+    }
+
+    /// The public keys and parameters.
+    #[must_use]
+    pub const fn committee(&self) -> &Committee {
+        &self.committee
     }
 
     /// This replica.
@@ -40,7 +50,7 @@ impl Hand {
     /// n, f and q.
     #[must_use]
     pub const fn quorums(&self) -> Quorums {
-        self.quorums
+        self.committee.quorums()
     }
 
     /// Whether the attack is on at this place.
@@ -52,7 +62,7 @@ impl Hand {
     /// Whether this replica is the primary of `view`.
     #[must_use]
     pub fn leads(&self, view: View) -> bool {
-        self.quorums.primary(view.0) == self.id()
+        self.quorums().primary(view.0) == self.id()
     }
 
     /// Whether this replica signed it.
@@ -63,8 +73,8 @@ impl Hand {
 
     /// The other replicas in the order of the ring, beginning behind this one.
     pub fn peers(&self) -> impl DoubleEndedIterator<Item = ReplicaId> + ExactSizeIterator + Clone + use<> {
-        let (n, own) = (self.quorums.n(), self.id());
-        let quorums = self.quorums;
+        let (quorums, own) = (self.quorums(), self.id());
+        let n = quorums.n();
         // `primary` is the arithmetic of the ring: replica `k mod n`.
         (1..n).map(move |step| quorums.primary((own.index() + step) as u64))
     }
@@ -72,20 +82,27 @@ impl Hand {
     /// The place of a peer among [`Hand::peers`].
     #[must_use]
     pub fn place_of(&self, peer: ReplicaId) -> usize {
-        let n = self.quorums.n();
+        let n = self.quorums().n();
         (peer.index() + n - self.id().index() - 1) % n
     }
 
     /// Slots above the stable checkpoint that may be voted on.
     #[must_use]
     pub const fn window(&self) -> u64 {
-        self.window
+        self.committee.parameters().window
     }
 
     /// Whether honest replicas accept a batch of this size.
     #[must_use]
     pub const fn fits(&self, bytes: u64, operations: u64) -> bool {
-        bytes <= self.batch_bytes && operations <= self.batch_operations
+        let parameters = self.committee.parameters();
+        bytes <= parameters.max_batch_bytes as u64 && operations <= parameters.max_batch_operations as u64
+    }
+
+    /// Signs any statement at all, true or not.
+    #[must_use]
+    pub fn signed<S: Statement>(&self, statement: S) -> Signed<S> {
+        self.signer.sign(statement).into_inner()
     }
 
     /// Signs a vote: as the own core gets it, and as peers do.
@@ -118,4 +135,9 @@ impl Hand {
             Err(CodecError::TooLong { .. } | CodecError::Malformed(_)) => {}
         }
     }
+}
+
+/// A digest beside this one: the same for the same digest, so that after a restart it is the same lie.
+pub(super) fn another(digest: &Digest) -> Digest {
+    sha256("varangian double vote", &[digest.as_bytes()])
 }

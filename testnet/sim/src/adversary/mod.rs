@@ -6,31 +6,55 @@
 //!
 //! Reading order:
 //!
-//! - [`attack`]: every attack by name, as a scenario or a person names it.
+//! - [`registry`]: every attack by name, with its rows in the table of attacks, its defence and what can be proved.
+//! - [`attack`]: a kind of attack and when it strikes, as a scenario or a person names it.
 //! - [`trigger`]: when it strikes.
 //! - [`wrapper`]: the wrapped `Io`.
 //! - [`behaviour`]: what a behaviour may rewrite.
-//! - [`hand`]: the key, the peers and the trigger that a behaviour works with.
-//! - One file per behaviour: [`silent_primary`], [`equivocating_primary`], [`vote_withholder`], [`double_voter`].
+//! - [`hand`]: the key, the peers and the trigger that a behaviour works with; [`saying`]: what is said, and the place it belongs to.
+//! - A file per behaviour. Primaries: [`silent_primary`], [`retelling_primary`] with its [`telling`]s, [`lying_new_primary`]. Whoever keeps things back
+//!   is a [`muffler`]: [`body_withholder`], [`dark_keeper`], [`crasher`], [`omitter`]; and [`vote_withholder`], [`latecomer`]. Whoever signs too much:
+//!   [`double_voter`], [`amnesiac`], [`far_seer`], [`forger`], [`replayer`], [`view_stormer`], [`lying_view_changer`], [`lying_checkpointer`].
+//!   [`bad_source`] answers badly, and [`colluder`]s share a plan.
 //!
-//! A new one is a file with a type that implements [`Behaviour`], and a row in [`attack`].
+//! A new one is a file with a type that implements [`Behaviour`], and a row in [`registry`].
 
+pub mod amnesiac;
 pub mod attack;
+pub mod bad_source;
 pub mod behaviour;
+pub mod body_withholder;
+pub mod colluder;
+pub mod crasher;
+pub mod dark_keeper;
 pub mod double_voter;
-pub mod equivocating_primary;
+pub mod far_seer;
+pub mod forger;
 pub mod hand;
+pub mod latecomer;
+pub mod lying_checkpointer;
+pub mod lying_new_primary;
+pub mod lying_view_changer;
+pub mod muffler;
+pub mod omitter;
+pub mod registry;
+pub mod replayer;
+pub mod retelling_primary;
+pub mod saying;
 pub mod silent_primary;
+pub mod telling;
 pub mod trigger;
+pub mod view_stormer;
 pub mod vote_withholder;
 pub mod wrapper;
 
 mod error;
 
-pub use attack::{ATTACKS, Attack, Kind};
+pub use attack::{Attack, Kind};
 pub use behaviour::Behaviour;
 pub use error::AttackError;
 pub use hand::Hand;
+pub use registry::ATTACKS;
 pub use trigger::{Probability, Span, Trigger};
 pub use wrapper::Adversary;
 

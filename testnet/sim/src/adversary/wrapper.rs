@@ -41,7 +41,10 @@ impl<I: Io> Io for Adversary<I> {
 
     fn vote(&mut self, vote: Vote) {
         match &mut self.behaviour {
-            Some((hand, behaviour)) => behaviour.vote(hand, vote, &mut self.inner),
+            Some((hand, behaviour)) => {
+                hand.enters(&vote);
+                behaviour.vote(hand, vote, &mut self.inner);
+            }
             None => self.inner.vote(vote),
         }
     }
@@ -65,14 +68,25 @@ impl<I: Io> Io for Adversary<I> {
     }
 
     fn send_batch(&mut self, to: ReplicaId, slot: Slot, digest: Digest) {
-        self.inner.send_batch(to, slot, digest);
+        match &mut self.behaviour {
+            Some((hand, behaviour)) if to != hand.id() => {
+                behaviour.send_batch(hand, to, slot, digest, &mut self.inner);
+            }
+            _ => self.inner.send_batch(to, slot, digest),
+        }
     }
 
     fn send_decided(&mut self, to: ReplicaId, first: Slot, last: Slot) {
-        self.inner.send_decided(to, first, last);
+        match &mut self.behaviour {
+            Some((hand, behaviour)) => behaviour.send_decided(hand, to, first, last, &mut self.inner),
+            None => self.inner.send_decided(to, first, last),
+        }
     }
 
     fn execute(&mut self, execution: Execution) {
+        if let Some((hand, behaviour)) = &mut self.behaviour {
+            behaviour.executing(hand, &execution);
+        }
         self.inner.execute(execution);
     }
 
@@ -82,6 +96,9 @@ impl<I: Io> Io for Adversary<I> {
 
     fn set_timer(&mut self, timer: Timer, after: Millis) {
         self.inner.set_timer(timer, after);
+        if let (Timer::Status(_), Some((hand, behaviour))) = (timer, &mut self.behaviour) {
+            behaviour.tick(hand, &mut self.inner);
+        }
     }
 
     fn accuse(&mut self, evidence: Evidence) {

@@ -28,8 +28,8 @@ impl Random {
     }
 }
 
-struct Run {
-    cluster: Cluster,
+pub(super) struct Run {
+    pub cluster: Cluster,
     random: Random,
     honest: Vec<u16>,
     pending: Vec<Command>,
@@ -50,12 +50,19 @@ impl Run {
             }
         }
         let plan: Vec<(u16, &str)> = attacks.iter().map(|(id, attack)| (*id, attack.as_str())).collect();
-        let cluster = cluster(n, &plan);
-        let honest = cluster.honest();
-        (Self { cluster, random, honest, pending: Vec::new() }, attacks)
+        let run = Self { random, ..Self::under(seed, n, &plan) };
+        (run, attacks)
     }
 
-    fn disturb(&mut self) {
+    /// These attacks, and whatever else `seed` brings.
+    pub fn under(seed: u64, n: u16, attacks: &[(u16, &str)]) -> Self {
+        let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let cluster = cluster(n, attacks);
+        let honest = cluster.honest();
+        Self { cluster, random, honest, pending: Vec::new() }
+    }
+
+    pub fn disturb(&mut self) {
         let (loss, twice) = (self.random.below(12), self.random.below(6));
         let mut random = self.random.clone();
         self.cluster.add_rule(move |_| match random.below(100) {
@@ -113,7 +120,7 @@ impl Run {
     }
 
     /// The network is well again, and every client sends again what it has no answer to.
-    fn heal(&mut self) {
+    pub fn heal(&mut self) {
         self.cluster.clear_rules();
         for command in &self.pending {
             for id in &self.honest {
@@ -143,7 +150,7 @@ fn whatever_f_adversaries_do_every_command_comes_through_and_nobody_honest_is_ac
         run.heal();
         let culprits: BTreeSet<u16> = attacks
             .iter()
-            .filter(|(_, attack)| Attack::parse(attack).unwrap().kind().provable)
+            .filter(|(_, attack)| Attack::parse(attack).unwrap().kind().provable())
             .map(|(id, _)| *id)
             .collect();
         let proved = proved(&run.cluster);

@@ -28,11 +28,11 @@ fn round(setup: &Setup, number: u64) -> Vec<Command> {
 }
 
 /// Every command is executed by every honest replica, exactly once, within a bounded time; all honest replicas come to the same slot.
-fn run_rounds(cluster: &mut Cluster, rounds: u64) {
+pub(super) fn run_rounds(cluster: &mut Cluster, rounds: u64) {
     run_rounds_from(cluster, 0, rounds);
 }
 
-fn run_rounds_from(cluster: &mut Cluster, first: u64, end: u64) {
+pub(super) fn run_rounds_from(cluster: &mut Cluster, first: u64, end: u64) {
     for number in first..end {
         let commands = round(&cluster.setup, number);
         for command in &commands {
@@ -78,11 +78,11 @@ pub(super) fn proved(cluster: &Cluster) -> BTreeSet<u16> {
         .collect()
 }
 
-fn kinds(cluster: &Cluster) -> BTreeSet<&'static str> {
+pub(super) fn kinds(cluster: &Cluster) -> BTreeSet<&'static str> {
     cluster.honest().iter().flat_map(|id| cluster.disk(*id).evidence()).map(Evidence::kind).collect()
 }
 
-fn highest_view(cluster: &Cluster) -> u64 {
+pub(super) fn highest_view(cluster: &Cluster) -> u64 {
     cluster.honest().iter().map(|id| cluster.replica(*id).view().0).max().unwrap()
 }
 
@@ -107,13 +107,13 @@ fn let_lead(cluster: &mut Cluster, leader: u16) {
 }
 
 /// What each attack must not hinder, and what it must leave behind: evidence against its author, or none at all.
-fn survive(n: u16, attacks: &[(u16, &str)]) -> Cluster {
+pub(super) fn survive(n: u16, attacks: &[(u16, &str)]) -> Cluster {
     let mut cluster = cluster(n, attacks);
     let last = attacks.iter().map(|(id, _)| *id).max().unwrap();
     run_rounds(&mut cluster, 1);
     let_lead(&mut cluster, last);
     run_rounds_from(&mut cluster, 1, 4);
-    let provable = |attack: &str| Attack::parse(attack).unwrap().kind().provable;
+    let provable = |attack: &str| Attack::parse(attack).unwrap().kind().provable();
     let culprits = attacks.iter().filter(|(_, attack)| provable(attack)).map(|(id, _)| *id).collect();
     assert_eq!(proved(&cluster), culprits, "{attacks:?}");
     cluster

@@ -95,11 +95,13 @@ fn everything(setup: &Setup, io: &mut impl Io) {
     io.persist(vec![Record::Evidence(evidence(setup))], Token(9));
     io.deliver(Delivery::FetchBatch { slot, digest });
     io.send_batch(ReplicaId(2), slot, digest);
+    io.send_batch(ReplicaId(OWN), slot, digest);
     io.send_decided(ReplicaId(2), slot, slot);
     let (verdicts, windows) = (Vec::new(), Vec::new());
     io.execute(Execution { slot, certificate, batch: None, verdicts, windows, history: digest, checkpoint: true });
     io.reply(setup.command(0, 1, &["x"]).identity());
     io.set_timer(Timer::Command(1), 10);
+    io.set_timer(Timer::Status(2), 10);
     io.accuse(evidence(setup));
     io.alarm(Alarm::ForeignVote { slot, view: View(0) });
 }
@@ -136,7 +138,11 @@ fn the_core_inside_counts_its_own_votes_as_an_honest_one_does() {
     for kind in &ATTACKS {
         let mut io = adversary(&setup, OWN, kind.name);
         everything(&setup, &mut io);
-        let counted = |calls: &[_]| super::recorder::counted(&setup, OWN, calls);
+        // A body that its peers were told and it was not, it may get beside them.
+        let counted = |calls: &[_]| -> Vec<Delivery> {
+            let all = super::recorder::counted(&setup, OWN, calls);
+            all.into_iter().filter(|delivery| !matches!(delivery, Delivery::Batch { .. })).collect()
+        };
         assert!(counted(&io.inner().calls) == counted(&honest.calls), "{} keeps votes from its own core", kind.name);
         let kept: Vec<_> = io.inner().calls.iter().filter(|call| is_inside(call)).cloned().collect();
         let due: Vec<_> = honest.calls.iter().filter(|call| is_inside(call)).cloned().collect();
@@ -147,10 +153,9 @@ fn the_core_inside_counts_its_own_votes_as_an_honest_one_does() {
 fn is_inside(call: &super::recorder::Call) -> bool {
     use super::recorder::Call;
     match call {
-        Call::Vote(_) | Call::Deliver(_) | Call::Broadcast(_) | Call::Send(..) => false,
+        Call::Vote(_) | Call::Deliver(_) | Call::Broadcast(_) | Call::Send(..) | Call::SendDecided(..) => false,
+        Call::SendBatch(to, ..) => to.0 == OWN,
         Call::Persist(..)
-        | Call::SendBatch(..)
-        | Call::SendDecided(..)
         | Call::Execute(_)
         | Call::Reply(_)
         | Call::SetTimer(..)

@@ -1,9 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attack;
+mod attacks;
 mod behaviour;
 mod campaign;
 mod cluster;
 mod honest;
 mod recorder;
+mod seam;
+mod table;
 mod trigger;

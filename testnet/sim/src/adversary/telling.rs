@@ -1,0 +1,149 @@
+//! What a [`RetellingPrimary`](super::retelling_primary::RetellingPrimary) makes of a batch of its core.
+
+use super::hand::Hand;
+use std::sync::Arc;
+use varangian_consensus::{Batch, Command, NULL_BATCH, Slot};
+use varangian_crypto::{ClientKey, Digest};
+
+/// The place of the signature in a command's bytes.
+const SIGNATURE_AT: usize = 40;
+/// Further than any window will ever reach.
+const FAR: u64 = 1 << 40;
+
+/// How a batch is told otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Telling {
+    /// The same commands in the opposite order; where that is the same, with the last command twice.
+    Reordered,
+    /// Another batch: without its last command; a single command stands in it twice.
+    Other,
+    /// Without the commands of one client: that of the first command that it ever proposes. A batch that has no others is told as the last one again.
+    Censored,
+    /// Every command twice, behind those of the last batch.
+    Repeated,
+    /// The first command's signature is not its client's.
+    Unsigned,
+    /// More than a batch may hold.
+    Huge,
+    /// In a slot that no window reaches.
+    FarAway,
+    /// As the null batch, which only a NEW-VIEW may carry.
+    Null,
+}
+
+/// A story: what is pre-prepared where, and its body.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub(super) slot: Slot,
+    pub(super) digest: Digest,
+    pub(super) batch: Option<Arc<Batch>>,
+}
+
+/// Retells batches.
+#[derive(Debug)]
+pub struct Teller {
+    telling: Telling,
+    victim: Option<ClientKey>,
+    /// The last batch that was told.
+    last: Option<Arc<Batch>>,
+}
+
+impl Teller {
+    /// In this manner.
+    #[must_use]
+    pub const fn new(telling: Telling) -> Self {
+        Self { telling, victim: None, last: None }
+    }
+
+    /// Another story of this proposal; `None` where there is none.
+    pub fn retell(&mut self, hand: &Hand, slot: Slot, batch: &Arc<Batch>) -> Option<Told> {
+        let told = match self.telling {
+            Telling::FarAway => {
+                return Some(Told { slot: slot.plus(FAR), digest: *batch.digest(), batch: Some(batch.clone()) });
+            }
+            Telling::Null => return Some(Told { slot, digest: NULL_BATCH, batch: None }),
+            Telling::Reordered => reordered(batch).filter(|told| fits(hand, told)),
+            Telling::Other => other(batch).filter(|told| fits(hand, told)),
+            Telling::Censored => self.censored(batch),
+            Telling::Repeated => self.repeated(hand, batch),
+            Telling::Unsigned => unsigned(batch),
+            Telling::Huge => huge(hand, batch),
+        };
+        let told = told.map(Arc::new).filter(|told| told.digest() != batch.digest());
+        self.last = Some(told.clone().unwrap_or_else(|| batch.clone()));
+        told.map(|batch| Told { slot, digest: *batch.digest(), batch: Some(batch) })
+    }
+
+    fn censored(&mut self, batch: &Batch) -> Option<Batch> {
+        let first = batch.commands().first().map(Command::client)?;
+        let Some(victim) = self.victim else {
+            self.victim = Some(first);
+            return None;
+        };
+        let others = batch.commands().iter().filter(|command| command.client() != victim).cloned().collect();
+        Batch::new(others).or_else(|| self.last.as_deref().cloned())
+    }
+
+    fn repeated(&self, hand: &Hand, batch: &Batch) -> Option<Batch> {
+        let twice: Vec<_> = batch.commands().iter().chain(batch.commands()).cloned().collect();
+        let before: Vec<_> = self.last.iter().flat_map(|last| last.commands()).take(8).cloned().collect();
+        [before, Vec::new()]
+            .into_iter()
+            .filter_map(|before| Batch::new(before.into_iter().chain(twice.iter().cloned()).collect()))
+            .find(|told| fits(hand, told))
+    }
+}
+
+fn fits(hand: &Hand, batch: &Batch) -> bool {
+    hand.fits(batch.encoded().len() as u64, batch.operation_count())
+}
+
+/// The same commands as another batch. Told again it is the first one, unless three or more commands read the same backwards: so whoever knows
+/// either story knows both.
+#[must_use]
+pub fn reordered(batch: &Batch) -> Option<Batch> {
+    let mut commands = batch.commands().to_vec();
+    commands.reverse();
+    if let Some(reversed) = Batch::new(commands.clone()).filter(|reversed| reversed.digest() != batch.digest()) {
+        return Some(reversed);
+    }
+    if let [one, same] = commands.as_slice()
+        && one == same
+    {
+        return Batch::new(vec![one.clone()]);
+    }
+    let last = commands.last()?.clone();
+    commands.push(last);
+    Batch::new(commands)
+}
+
+fn other(batch: &Batch) -> Option<Batch> {
+    match batch.commands() {
+        [only] => Batch::new(vec![only.clone(), only.clone()]),
+        [front @ .., _] => Batch::new(front.to_vec()),
+        [] => None,
+    }
+}
+
+fn unsigned(batch: &Batch) -> Option<Batch> {
+    let (first, rest) = batch.commands().split_first()?;
+    let mut bytes = first.encoded().to_vec();
+    if let Some(byte) = bytes.get_mut(SIGNATURE_AT) {
+        *byte ^= 1;
+    }
+    let forged = Command::decode(bytes.into()).ok()?;
+    Batch::new([forged].into_iter().chain(rest.iter().cloned()).collect())
+}
+
+fn huge(hand: &Hand, batch: &Batch) -> Option<Batch> {
+    let (mut bytes, mut operations, mut commands) = (0_u64, 0_u64, Vec::new());
+    for command in batch.commands().iter().cycle() {
+        bytes = bytes.saturating_add(command.encoded().len() as u64);
+        operations = operations.saturating_add(command.operation_count().into());
+        commands.push(command.clone());
+        if !hand.fits(bytes, operations) {
+            break;
+        }
+    }
+    Batch::new(commands)
+}
