@@ -22,6 +22,7 @@ impl Replica {
         self.phase == Phase::Changing
             || !self.pool.is_empty()
             || self.highest_known() > self.issued
+            || self.peers.beyond(self.config.weak()) > self.issued
             || self.ahead.is_some()
             || self.pending_checkpoints().next().is_some()
     }

@@ -176,6 +176,20 @@ pub enum Delivery {
     Invalid(Evidence),
 }
 
+impl Delivery {
+    /// Who votes in which slot, if it is a vote.
+    #[must_use]
+    pub fn vote_place(&self) -> Option<(ReplicaId, Slot)> {
+        match self {
+            Self::PrePrepare(signed) => Some((signed.signer, signed.statement.slot)),
+            Self::Prepare(signed) => Some((signed.signer, signed.statement.slot)),
+            Self::Commit(signed) => Some((signed.signer, signed.statement.slot)),
+            Self::Checkpoint(signed) => Some((signed.signer, signed.statement.slot)),
+            _ => None,
+        }
+    }
+}
+
 /// Why bytes are not a message.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MessageError {

@@ -2,6 +2,7 @@
 
 use crate::types::{Millis, Slot, View};
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use varangian_crypto::ReplicaId;
 
 /// See the module. One entry per peer that ever asked.
@@ -10,6 +11,8 @@ pub struct Peers {
     asked: BTreeMap<ReplicaId, Asked>,
     /// From where each peer says it still holds decided slots.
     pruned: BTreeMap<ReplicaId, Slot>,
+    /// The highest slot out of the window that each replica has voted in.
+    beyond: BTreeMap<ReplicaId, Slot>,
     /// The decided slots that were asked for last.
     fetch: Option<Fetch>,
     body_turn: usize,
@@ -79,6 +82,22 @@ impl Peers {
     pub fn pruned(&mut self, peer: ReplicaId, oldest: Slot) -> impl Iterator<Item = Slot> + '_ {
         self.pruned.insert(peer, oldest);
         self.pruned.values().copied()
+    }
+
+    /// Remembers that `signer` votes in a slot that is out of the window here; whether that is news.
+    pub fn heard_beyond(&mut self, signer: ReplicaId, slot: Slot) -> bool {
+        let known = self.beyond.entry(signer).or_default();
+        let news = slot > *known;
+        *known = slot.max(*known);
+        news
+    }
+
+    /// The highest slot that `weak` replicas, hence an honest one, have voted in or exceeded while it was out of the window.
+    #[must_use]
+    pub fn beyond(&self, weak: usize) -> Slot {
+        let mut slots: Vec<Slot> = self.beyond.values().copied().collect();
+        slots.sort_unstable_by(|a, b| b.cmp(a));
+        slots.get(weak.saturating_sub(1)).copied().unwrap_or_default()
     }
 
     /// The running request.

@@ -157,6 +157,20 @@ impl Replica {
         if !self.config.quorums.contains(from) {
             return Err(Ignored::Unsolicited);
         }
+        let place = delivery.vote_place();
+        let outcome = self.on_delivery(turn, from, delivery);
+        match (outcome, place) {
+            // Too far ahead to be held, but it tells that there is something to ask for.
+            (Err(Ignored::OutOfWindow), Some((signer, slot)))
+                if signer != self.config.id && self.peers.heard_beyond(signer, slot) =>
+            {
+                Ok(())
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    fn on_delivery(&mut self, turn: &mut Turn<'_>, from: ReplicaId, delivery: Delivery) -> Result<(), Ignored> {
         match delivery {
             Delivery::PrePrepare(signed) => self.on_pre_prepare(turn, from, signed.into_inner()),
             Delivery::Prepare(signed) => self.on_prepare(turn, from, signed.into_inner()),

@@ -171,8 +171,9 @@ impl Replica {
             self.stop(turn, Alarm::ForeignVote { slot: Slot::GENESIS, view });
             return Ok(());
         }
-        let hidden = signed.statement.view_changes.iter().filter_map(|shown| self.hidden_certificate(shown));
-        for evidence in hidden.collect::<Vec<_>>() {
+        let shown = signed.statement.view_changes.iter();
+        let proved = shown.flat_map(|shown| [self.hidden_certificate(shown), self.other_promise(shown)]);
+        for evidence in proved.flatten().collect::<Vec<_>>() {
             self.accuse(turn, evidence);
         }
         if !seeded(Bug::NewViewNotDurable) {
@@ -180,6 +181,14 @@ impl Replica {
         }
         self.enter(turn, signed);
         Ok(())
+    }
+
+    /// A VIEW-CHANGE that says otherwise than its signer said here.
+    fn other_promise(&self, shown: &Signed<ViewChange>) -> Option<Evidence> {
+        let held = self.view_changes.get(&shown.signer)?;
+        let differs = held.statement.view == shown.statement.view && held.statement != shown.statement;
+        let conflict = || Box::new(Conflict { first: held.clone(), second: shown.clone() });
+        differs.then(|| Evidence::ViewChanges(conflict()))
     }
 
     /// A VIEW-CHANGE under this replica's own key that its disk does not know.

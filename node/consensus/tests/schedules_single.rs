@@ -673,3 +673,34 @@ fn a_view_change_that_hides_a_certificate_convicts_its_signer() {
     lone.hear(2, Message::ViewChange(Box::new(world.view_change(2, 1, Some(passed), Vec::new())))).unwrap();
     assert_eq!(accused(&lone), vec![], "a checkpoint passed the slot");
 }
+
+/// Votes beyond the window are not held. If they were the last ones for a while, nothing would ever tell the one behind that there is more: an honest replica
+/// among those who cast them is reason enough to ask, `f` liars are not.
+#[test]
+fn votes_beyond_the_window_are_a_reason_to_ask() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 3);
+    let far = lone.replica.config().window + 1;
+    let asks = |lone: &Lone<'_>| {
+        let status = |effect: &Effect| matches!(effect, Effect::SetTimer(timer, _) if status_timer(timer));
+        lone.effects.iter().any(status)
+    };
+    lone.hear(1, Message::Commit(world.commit(1, 0, far + 90, digest(1)))).unwrap();
+    assert_eq!(lone.hear(1, Message::Commit(world.commit(1, 0, far, digest(1)))), Err(Ignored::OutOfWindow), "no news");
+    assert!(!asks(&lone), "one may lie");
+    lone.hear(2, Message::Commit(world.commit(2, 0, far, digest(1)))).unwrap();
+    assert!(asks(&lone));
+    lone.fire(status_timer).unwrap();
+    assert!(lone.effects.iter().any(|effect| matches!(effect, Effect::Broadcast(Message::Status(_)))));
+
+    for slot in 1..=far {
+        lone.decide(1, 0, slot, Some(world.batch(0, slot))).unwrap();
+        if slot + 1 == far {
+            let due = world.checkpoint(slot, *lone.replica.history());
+            lone.hear(1, Message::Stable(world.stable(due))).unwrap();
+        }
+    }
+    let mark = lone.effects.len();
+    lone.fire(status_timer).unwrap();
+    assert_eq!(lone.since(mark), [], "and asks no more once it is there");
+}
