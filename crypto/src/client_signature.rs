@@ -8,9 +8,7 @@ use core::convert::Infallible;
 use ed25519_zebra::VerificationKeyBytes;
 use rand_core::{TryCryptoRng, TryRng};
 
-use crate::{
-    BodyHasher, ClientKey, Context, Digest, Domain, Signature, SigningKey, VerifyError, message, simulation,
-};
+use crate::{BodyHasher, ClientKey, Context, Digest, Domain, Signature, SigningKey, VerifyError, message, simulation};
 
 /// Signs a command by its digest, which covers the whole command.
 #[must_use]

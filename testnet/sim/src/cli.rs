@@ -140,7 +140,13 @@ fn tell_shrunk(seed: u64) {
     let found = violation.and_then(|violation| shrink(&plan, Run::default(), violation.invariant, SHRINK_RUNS));
     let Some(shrunk) = found else { return };
     let story = Plan::story(&plan, &shrunk.dropped);
-    println!("shrunk from {} decisions to {} in {} runs; {}", shrunk.decisions, story.len(), shrunk.runs, plan.summary());
+    println!(
+        "shrunk from {} decisions to {} in {} runs; {}",
+        shrunk.decisions,
+        story.len(),
+        shrunk.runs,
+        plan.summary()
+    );
     for line in story {
         println!("{line}");
     }

@@ -70,7 +70,8 @@ pub fn ranges(numbers: &BTreeSet<usize>) -> String {
             _ => parts.push((*number, *number)),
         }
     }
-    let texts = parts.iter().map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") });
+    let texts =
+        parts.iter().map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") });
     texts.collect::<Vec<_>>().join(",")
 }
 
@@ -82,7 +83,9 @@ pub fn parse_ranges(text: &str) -> Result<BTreeSet<usize>, String> {
     let mut numbers = BTreeSet::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{part:?} is no number or range; write 3,7-12"));
+        let number = |text: &str| {
+            text.trim().parse::<usize>().map_err(|_| format!("{part:?} is no number or range; write 3,7-12"))
+        };
         numbers.extend(number(first)?..=number(last)?);
     }
     Ok(numbers)

@@ -241,7 +241,9 @@ impl<'a> World<'a> {
             Happening::Clogs { from, during } => self.clog_all_of(from, during),
             Happening::Act(place) => self.act_of_client(place),
             Happening::Request { client, node, command } => self.request(client, node, &command),
-            Happening::Reply { replica, view, identity, answer } => self.reply_arrives(replica, view, identity, &answer),
+            Happening::Reply { replica, view, identity, answer } => {
+                self.reply_arrives(replica, view, identity, &answer)
+            }
             Happening::Retry { client, sequence, attempt } => self.retry(client, sequence, attempt),
             Happening::Heal => self.heal(),
             Happening::Look => self.look(),

@@ -87,7 +87,8 @@ impl Log {
         ensure((agreed.digest, agreed.history) == (commit.digest, done.history), Invariant::OneBatchPerSlot, || {
             format!("FORK: {replica} executed {} in slot {slot}, another {}", commit.digest, agreed.digest)
         })?;
-        let outcomes = done.answers.iter().map(|(identity, verdict, answer)| (*identity, outcome(verdict), answer.clone()));
+        let outcomes =
+            done.answers.iter().map(|(identity, verdict, answer)| (*identity, outcome(verdict), answer.clone()));
         let outcomes: Vec<_> = outcomes.collect();
         ensure(outcomes == agreed.outcomes, Invariant::ExactlyOnce, || {
             format!("{replica} executed slot {slot} as {outcomes:?}, a replay says {:?}", agreed.outcomes)
@@ -142,8 +143,7 @@ impl Log {
         let before = self.slots.last();
         let history = before.map_or(self.genesis, |before| before.history);
         let mut state = before.map_or(Digest::ZERO, |before| before.state);
-        let history =
-            sha256("varangian history 1", &[history.as_bytes(), &slot.0.to_le_bytes(), digest.as_bytes()]);
+        let history = sha256("varangian history 1", &[history.as_bytes(), &slot.0.to_le_bytes(), digest.as_bytes()]);
         let mut outcomes = Vec::new();
         for command in commands {
             let identity = command.identity();
@@ -155,9 +155,7 @@ impl Log {
                     self.answers.insert(identity, answer.clone());
                     answer
                 }
-                Outcome::Duplicate => {
-                    self.answers.get(&identity).cloned().unwrap_or(Answer { slot, result: None })
-                }
+                Outcome::Duplicate => self.answers.get(&identity).cloned().unwrap_or(Answer { slot, result: None }),
                 Outcome::TooOld | Outcome::Refused => Answer { slot, result: None },
             };
             outcomes.push((identity, outcome, answer));

@@ -4,6 +4,9 @@ use super::invariant::{Held, Invariant, ensure};
 use varangian_consensus::{NULL_BATCH, PrePrepare, Slot, View, ViewChange};
 use varangian_crypto::{Digest, ReplicaId};
 
+/// A digest for each slot, in order.
+pub type Order = Vec<(Slot, Digest)>;
+
 /// `O` for these view changes, or every place at which two certificates contradict each other. Slot by slot, and for each slot view by
 /// view from the highest down, looking through everything every time.
 ///
@@ -11,7 +14,7 @@ use varangian_crypto::{Digest, ReplicaId};
 /// The places that were prepared twice.
 pub fn oracle<'a>(
     changes: impl Iterator<Item = &'a ViewChange> + Clone,
-) -> Result<Vec<(Slot, Digest)>, Vec<(Slot, View)>> {
+) -> Result<Order, Vec<(Slot, View)>> {
     let certificates =
         || changes.clone().flat_map(|change| change.prepared.iter().map(|certificate| certificate.pre_prepare));
     let mut forks = Vec::new();
@@ -33,9 +36,8 @@ pub fn oracle<'a>(
     views.dedup();
     let mut order = Vec::new();
     for slot in min + 1..=max {
-        let in_view = |view: &u64| {
-            certificates().find(|pre_prepare| pre_prepare.slot.0 == slot && pre_prepare.view.0 == *view)
-        };
+        let in_view =
+            |view: &u64| certificates().find(|pre_prepare| pre_prepare.slot.0 == slot && pre_prepare.view.0 == *view);
         let chosen = views.iter().find_map(in_view).map_or(NULL_BATCH, |found| found.digest);
         order.push((Slot(slot), chosen));
     }

@@ -79,9 +79,9 @@ impl Votes {
     pub fn must_back(&self, byzantine: &BTreeSet<ReplicaId>, certificate: &CommitCertificate) -> Held {
         let commit = certificate.statement;
         let honest = certificate.signers().filter(|signer| !byzantine.contains(signer));
-        honest.into_iter().try_for_each(|signer| {
-            self.must_be_written(signer, ("prepared", commit.view, commit.slot, commit.digest))
-        })
+        honest
+            .into_iter()
+            .try_for_each(|signer| self.must_be_written(signer, ("prepared", commit.view, commit.slot, commit.digest)))
     }
 
     /// Digests that were prepared for `slot`, by view.

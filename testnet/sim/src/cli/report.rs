@@ -21,7 +21,15 @@ pub(super) fn text(campaign: &Campaign, took: Option<Duration>) -> String {
     line("steps", campaign.steps.to_string());
     if let Some(took) = took {
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
-        line("took", format!("{}.{:01} s, {} steps per second", millis / 1000, millis % 1000 / 100, campaign.steps * 1000 / millis));
+        line(
+            "took",
+            format!(
+                "{}.{:01} s, {} steps per second",
+                millis / 1000,
+                millis % 1000 / 100,
+                campaign.steps * 1000 / millis
+            ),
+        );
     }
     line("slots agreed on", campaign.slots.to_string());
     line("commands acknowledged", campaign.acknowledged.to_string());
@@ -41,10 +49,8 @@ pub(super) fn text(campaign: &Campaign, took: Option<Duration>) -> String {
 
 /// One object.
 pub(super) fn json(campaign: &Campaign, took: Option<Duration>) -> Value {
-    let probes: Map<String, Value> = Probe::ALL
-        .iter()
-        .map(|probe| (probe.text().to_owned(), Value::from(campaign.probes.of(*probe))))
-        .collect();
+    let probes: Map<String, Value> =
+        Probe::ALL.iter().map(|probe| (probe.text().to_owned(), Value::from(campaign.probes.of(*probe)))).collect();
     let violations: Vec<Value> = campaign
         .violations
         .iter()

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use varangian_consensus::{
-    Batch, Checkpoint, ClientWindow, Command, CommitCertificate, Evidence, Executed, Execution, Identity, NewView, NewViewDraft,
-    PrePrepare, PreparedCertificate, Record, Slot, StableCheckpoint, Verdict, View, ViewChange,
+    Batch, Checkpoint, ClientWindow, Command, CommitCertificate, Evidence, Executed, Execution, Identity, NewView,
+    NewViewDraft, PrePrepare, PreparedCertificate, Record, Slot, StableCheckpoint, Verdict, View, ViewChange,
 };
 use varangian_crypto::{ClientKey, Digest, Signed, sha256};
 

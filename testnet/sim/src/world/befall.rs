@@ -162,7 +162,11 @@ impl World<'_> {
         let unsynced = at.disk.unsynced();
         let writes = unsynced + usize::from(syncing);
         let drawn = named(&[self.plan.seed, node as u64, at.life.into(), 9]);
-        let kept = if power { drawn % (writes as u64 + 1) } else { (writes as u64).saturating_sub(drawn % 2 * u64::from(syncing)) };
+        let kept = if power {
+            drawn % (writes as u64 + 1)
+        } else {
+            (writes as u64).saturating_sub(drawn % 2 * u64::from(syncing))
+        };
         let kept = usize::try_from(kept).unwrap_or(writes);
         if power && kept < writes {
             self.probes.hit(if drawn >> 32 & 1 == 1 { Probe::TornTail } else { Probe::LostTail });

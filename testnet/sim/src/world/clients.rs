@@ -148,7 +148,10 @@ impl World<'_> {
         let operations: Vec<String> = (0..planned.operations)
             .map(|at| format!("{}{sequence}.{at} {}", char::from(b'a' + number), "x".repeat(planned.bytes.into())))
             .collect();
-        Some((self.setup.command(number, sequence, &operations.iter().map(String::as_str).collect::<Vec<_>>()), planned.to_all))
+        Some((
+            self.setup.command(number, sequence, &operations.iter().map(String::as_str).collect::<Vec<_>>()),
+            planned.to_all,
+        ))
     }
 
     /// A command sets out for one replica.
@@ -166,7 +169,9 @@ impl World<'_> {
             return Ok(());
         }
         self.hash.add(command.sequence() << 8 | u64::from(client));
-        self.tell(|world| format!("{} <- client {} command {}", world.name(node), char::from(b'a' + client), command.sequence()));
+        self.tell(|world| {
+            format!("{} <- client {} command {}", world.name(node), char::from(b'a' + client), command.sequence())
+        });
         if let Ok(command) = command.clone().verify(&self.setup.committee) {
             self.give(node, Input::Command(command));
         }
@@ -202,8 +207,15 @@ impl World<'_> {
         Ok(())
     }
 
-    pub(super) fn reply_arrives(&mut self, replica: ReplicaId, view: View, identity: Identity, answer: &Answer) -> Held {
-        let Some(number) = (0..self.plan.clients).find(|number| self.setup.client(*number).client_key() == identity.client)
+    pub(super) fn reply_arrives(
+        &mut self,
+        replica: ReplicaId,
+        view: View,
+        identity: Identity,
+        answer: &Answer,
+    ) -> Held {
+        let Some(number) =
+            (0..self.plan.clients).find(|number| self.setup.client(*number).client_key() == identity.client)
         else {
             return Ok(());
         };
@@ -231,7 +243,12 @@ impl World<'_> {
         }
         self.checks.accepted(identity, answer, self.queue.now())?;
         self.tell(|_| {
-            format!("client {} accepts the answer to {} of slot {}", char::from(b'a' + number), identity.sequence, answer.slot)
+            format!(
+                "client {} accepts the answer to {} of slot {}",
+                char::from(b'a' + number),
+                identity.sequence,
+                answer.slot
+            )
         });
         if self.clients.all[usize::from(number)].pending.remove(&identity.sequence).is_some() {
             self.send_planned(number);

@@ -25,7 +25,7 @@ pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
     let mut plan = Plan {
         seed,
         n,
-        real_signatures: seed % REAL == 0,
+        real_signatures: seed.is_multiple_of(REAL),
         honest_clients,
         clients,
         calm,
@@ -249,4 +249,3 @@ fn fault(draw: &mut Draw, kind: u64, n: u64) -> Fault {
         }
     }
 }
-

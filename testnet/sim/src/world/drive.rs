@@ -239,7 +239,11 @@ impl World<'_> {
             self.bodies_are_retrievable(&records)?;
         }
         self.tell(|world| {
-            format!("{} persists {}", world.name(node), records.iter().map(event::record).collect::<Vec<_>>().join(", "))
+            format!(
+                "{} persists {}",
+                world.name(node),
+                records.iter().map(event::record).collect::<Vec<_>>().join(", ")
+            )
         });
         Ok(())
     }
@@ -409,7 +413,10 @@ impl World<'_> {
         let own = *from == self.nodes[node].id;
         self.tell(|world| format!("{} <- {from} {}", world.name(node), told(delivery)));
         let probe = match delivery {
-            Delivery::NewView(_) if !own && self.nodes[node].runner.as_ref().is_some_and(|at| at.replica().phase() == Phase::Changing) => {
+            Delivery::NewView(_)
+                if !own
+                    && self.nodes[node].runner.as_ref().is_some_and(|at| at.replica().phase() == Phase::Changing) =>
+            {
                 Probe::NewViewReceived
             }
             Delivery::InvalidBatch { .. } => Probe::InvalidBatch,
@@ -448,7 +455,9 @@ fn told(delivery: &Delivery) -> String {
 
 fn voted(vote: &Vote) -> String {
     match vote {
-        Vote::PrePrepare(vote) => format!("pre-prepare view={} slot={} {}", vote.view, vote.slot, event::short(&vote.digest)),
+        Vote::PrePrepare(vote) => {
+            format!("pre-prepare view={} slot={} {}", vote.view, vote.slot, event::short(&vote.digest))
+        }
         Vote::Prepare(vote) => format!("prepare view={} slot={} {}", vote.view, vote.slot, event::short(&vote.digest)),
         Vote::Commit(vote) => format!("commit view={} slot={} {}", vote.view, vote.slot, event::short(&vote.digest)),
         Vote::Checkpoint(vote) => format!("checkpoint slot={}", vote.slot),

@@ -122,7 +122,9 @@ impl World<'_> {
             let highest = self.plan.core.iter().map(|node| self.view_of(*node)).max().unwrap_or(together);
             let (changes, allowed) = (highest.0 - together.0, self.allowed_view_changes());
             ensure(changes <= allowed, Invariant::Answered, || {
-                format!("a healthy core that came together in view {together} is in view {highest}: {allowed} changes are allowed")
+                format!(
+                    "a healthy core that came together in view {together} is in view {highest}: {allowed} changes are allowed"
+                )
             })?;
         }
         if self.clients.unanswered() == 0 && self.undrained().is_none() {

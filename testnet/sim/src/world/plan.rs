@@ -230,7 +230,9 @@ impl Plan {
     /// A decision in words; `None` where nothing was decided.
     #[must_use]
     pub fn describe(&self, choice: Choice) -> Option<String> {
-        let rate = |rate: u64, what: &str| (rate > 0).then(|| format!("{}.{} % of packets {what}", rate / 10_000, rate / 1000 % 10));
+        let rate = |rate: u64, what: &str| {
+            (rate > 0).then(|| format!("{}.{} % of packets {what}", rate / 10_000, rate / 1000 % 10))
+        };
         match choice {
             Choice::Adversary(at) => self.adversaries.get(at).map(|evil| match evil.how {
                 How::Attack(attack) => format!("r{} plays {attack}", evil.replica),
@@ -252,7 +254,8 @@ impl Plan {
                 let client = char::from(b'a' + act.client);
                 match act.what {
                     What::Command { gap, to_all, .. } => {
-                        let (gap, to) = (if gap > 0 { " after a gap" } else { "" }, if to_all { " to all" } else { "" });
+                        let (gap, to) =
+                            (if gap > 0 { " after a gap" } else { "" }, if to_all { " to all" } else { "" });
                         format!("{} {client} sends its next command{gap}{to}", seconds(act.at))
                     }
                     What::Raw { sequence, variant, to } => {
@@ -273,7 +276,8 @@ impl Plan {
     /// What is not numbered, in a line.
     #[must_use]
     pub fn summary(&self) -> String {
-        let Parameters { checkpoint_interval, window, pipeline_depth, base_timeout_ms, max_timeout_ms, .. } = self.parameters;
+        let Parameters { checkpoint_interval, window, pipeline_depth, base_timeout_ms, max_timeout_ms, .. } =
+            self.parameters;
         format!(
             "{} replicas, interval {checkpoint_interval}, window {window}, pipeline {pipeline_depth}, time-out {base_timeout_ms} to {max_timeout_ms} ms, \
              healthy from {} on: {:?}{}{}",

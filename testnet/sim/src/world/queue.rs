@@ -14,21 +14,62 @@ use varangian_crypto::ReplicaId;
 #[derive(Debug)]
 pub(super) enum Happening {
     Arrives(Packet),
-    Connect { one: usize, other: usize },
-    Unclog { from: usize, to: usize },
+    Connect {
+        one: usize,
+        other: usize,
+    },
+    Unclog {
+        from: usize,
+        to: usize,
+    },
     /// Inside of one life of a replica.
-    Inside { node: usize, life: u32, what: Inside },
-    Crash { node: usize, life: u32, power: bool, down: Micros },
-    Restart { node: usize, life: u32 },
-    Resume { node: usize, life: u32 },
-    Heals { from: u64, to: u64, both_ways: bool },
+    Inside {
+        node: usize,
+        life: u32,
+        what: Inside,
+    },
+    Crash {
+        node: usize,
+        life: u32,
+        power: bool,
+        down: Micros,
+    },
+    Restart {
+        node: usize,
+        life: u32,
+    },
+    Resume {
+        node: usize,
+        life: u32,
+    },
+    Heals {
+        from: u64,
+        to: u64,
+        both_ways: bool,
+    },
     Fault(usize),
     /// All that a replica sends is clogged.
-    Clogs { from: usize, during: Micros },
+    Clogs {
+        from: usize,
+        during: Micros,
+    },
     Act(usize),
-    Request { client: u8, node: usize, command: Command },
-    Reply { replica: ReplicaId, view: View, identity: Identity, answer: Answer },
-    Retry { client: u8, sequence: Sequence, attempt: u32 },
+    Request {
+        client: u8,
+        node: usize,
+        command: Command,
+    },
+    Reply {
+        replica: ReplicaId,
+        view: View,
+        identity: Identity,
+        answer: Answer,
+    },
+    Retry {
+        client: u8,
+        sequence: Sequence,
+        attempt: u32,
+    },
     Heal,
     Look,
 }
