@@ -12,9 +12,7 @@ pub type Order = Vec<(Slot, Digest)>;
 ///
 /// # Errors
 /// The places that were prepared twice.
-pub fn oracle<'a>(
-    changes: impl Iterator<Item = &'a ViewChange> + Clone,
-) -> Result<Order, Vec<(Slot, View)>> {
+pub fn oracle<'a>(changes: impl Iterator<Item = &'a ViewChange> + Clone) -> Result<Order, Vec<(Slot, View)>> {
     let certificates =
         || changes.clone().flat_map(|change| change.prepared.iter().map(|certificate| certificate.pre_prepare));
     let mut forks = Vec::new();
