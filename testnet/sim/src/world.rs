@@ -170,6 +170,7 @@ impl<'a> World<'a> {
             let node = usize::from(evil.replica);
             match evil.how {
                 How::Attack(attack) => nodes[node].attack = Some(attack),
+                How::Garbles(rate) => nodes[node].garbles = rate,
                 How::Twins { second } => {
                     let mut twin = Node::new(ReplicaId(evil.replica), plan.nodes[node]);
                     twin.hears = second;

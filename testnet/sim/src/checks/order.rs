@@ -4,14 +4,15 @@ use super::invariant::{Held, Invariant, ensure};
 use varangian_consensus::{NULL_BATCH, PrePrepare, Slot, View, ViewChange};
 use varangian_crypto::{Digest, ReplicaId};
 
+/// A digest for each slot, in order.
+pub type Order = Vec<(Slot, Digest)>;
+
 /// `O` for these view changes, or every place at which two certificates contradict each other. Slot by slot, and for each slot view by
 /// view from the highest down, looking through everything every time.
 ///
 /// # Errors
 /// The places that were prepared twice.
-pub fn oracle<'a>(
-    changes: impl Iterator<Item = &'a ViewChange> + Clone,
-) -> Result<Vec<(Slot, Digest)>, Vec<(Slot, View)>> {
+pub fn oracle<'a>(changes: impl Iterator<Item = &'a ViewChange> + Clone) -> Result<Order, Vec<(Slot, View)>> {
     let certificates =
         || changes.clone().flat_map(|change| change.prepared.iter().map(|certificate| certificate.pre_prepare));
     let mut forks = Vec::new();

@@ -33,8 +33,10 @@ pub struct ExecutedSlot {
     pub state: Digest,
     /// What each command came to.
     pub answers: Vec<(Identity, Verdict, Answer)>,
-    windows: Vec<(ClientKey, ClientWindow)>,
-    checkpoint: bool,
+    /// The rows of the client table that it changed.
+    pub windows: Vec<(ClientKey, ClientWindow)>,
+    /// Whether it is a checkpoint's slot.
+    pub checkpoint: bool,
 }
 
 /// See the module.

@@ -112,7 +112,7 @@ impl Network {
 
     /// What the receiver makes of the bytes: decoded, proved.
     pub fn open(&mut self, packet: &Packet, committee: &Committee) -> Result<Delivery, Refusal> {
-        self.wire.open(&packet.frame, &packet.message, committee)
+        self.wire.open(&packet.frame, Some(&packet.message), committee)
     }
 }
 
@@ -123,13 +123,18 @@ pub(crate) fn seal(message: &Message) -> Vec<u8> {
 }
 
 impl Wire {
-    /// Decodes and proves `frame`, which was sent as `message`.
-    pub fn open(&mut self, frame: &[u8], message: &Message, committee: &Committee) -> Result<Delivery, Refusal> {
+    /// Decodes and proves `frame`, which was sent as `message` if that is known.
+    pub fn open(
+        &mut self,
+        frame: &[u8],
+        message: Option<&Message>,
+        committee: &Committee,
+    ) -> Result<Delivery, Refusal> {
         if let Some(known) = self.proved.get(frame) {
             return known.clone();
         }
         let decoded = Message::decode(&frame.to_vec().into()).map_err(Refusal::Malformed);
-        if let Ok(decoded) = &decoded {
+        if let (Ok(decoded), Some(message)) = (&decoded, message) {
             assert_eq!(decoded, message, "a message is the same after the wire");
         }
         let proved = decoded.and_then(|message| message.verify(committee).map_err(Refusal::Unproved));

@@ -3,6 +3,7 @@
 use super::Micros;
 use super::draw::Draw;
 use super::fault::{Fault, Moment};
+use super::net::{GOOD_INBOX, GOOD_LINK};
 use super::plan::{Act, Evil, How, Machine, Network, Plan, Rest, What};
 use crate::adversary::{ATTACKS, Attack, Probability, Span, Trigger};
 use varangian_crypto::Parameters;
@@ -19,13 +20,13 @@ pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
     let calm = seed % CALM == CALM - 1;
     let n = draw.pick(&[4, 4, 4, 4, 4, 4, 4, 5, 6, 7, 7, 10]);
     let parameters = if calm { calm_parameters(draw) } else { parameters(draw) };
-    let heal_at = if n > 7 { draw.between(3, 10) } else { draw.between(4, 30) } * SECOND;
+    let heal_at = if n > 7 { draw.between(3, 20) } else { draw.between(5, 60) } * SECOND;
     let honest_clients = draw.between(1, 4) as u8;
     let clients = honest_clients + draw.below(4) as u8;
     let mut plan = Plan {
         seed,
         n,
-        real_signatures: seed % REAL == 0,
+        real_signatures: seed.is_multiple_of(REAL),
         honest_clients,
         clients,
         calm,
@@ -112,7 +113,8 @@ fn calm_parameters(draw: &mut Draw) -> Parameters {
 
 fn calm_network(draw: &mut Draw, n: u16) -> Network {
     let delay = draw.between(1, 15) * MILLISECOND;
-    Network { delays: vec![vec![delay; n.into()]; n.into()], ..Network::default() }
+    let delays = vec![vec![delay; n.into()]; n.into()];
+    Network { delays, link: GOOD_LINK, inbox: GOOD_INBOX, ..Network::default() }
 }
 
 fn network(draw: &mut Draw, n: u16) -> Network {
@@ -126,7 +128,9 @@ fn network(draw: &mut Draw, n: u16) -> Network {
     let delays = (0..n).map(|_| (0..n).map(|_| delay()).collect()).collect();
     let mut rate = |percent: u64, most: u64| if draw.percent(percent) { draw.between(1, most) * 10_000 } else { 0 };
     let (loss, duplicates, late) = (rate(55, 30), rate(40, 20), rate(50, 25));
-    Network { delays, loss, duplicates, late, lateness: draw.pick(&[10, 100, 1000, 4000]) * MILLISECOND }
+    let lateness = draw.pick(&[10, 100, 1000, 4000]) * MILLISECOND;
+    let (link, inbox) = (draw.pick(&[8, 32, GOOD_LINK]), draw.pick(&[8, 64, GOOD_INBOX]));
+    Network { delays, loss, duplicates, late, lateness, link, inbox }
 }
 
 fn machine(draw: &mut Draw, calm: bool) -> Machine {
@@ -147,8 +151,10 @@ fn machine(draw: &mut Draw, calm: bool) -> Machine {
 
 fn evil(draw: &mut Draw, node: usize, n: u16) -> Evil {
     let replica = node as u16;
-    if draw.percent(12) {
-        return Evil { replica, how: How::Twins { second: draw.below(1 << n) } };
+    match draw.below(10) {
+        0 => return Evil { replica, how: How::Twins { second: draw.below(1 << n) } },
+        1 => return Evil { replica, how: How::Garbles(draw.between(1, 50) * 10_000) },
+        _ => {}
     }
     let kind = &ATTACKS[draw.below(ATTACKS.len() as u64) as usize];
     let trigger = match draw.below(5) {
@@ -173,7 +179,7 @@ fn evil(draw: &mut Draw, node: usize, n: u16) -> Evil {
 }
 
 fn commands(draw: &mut Draw, plan: &Plan) -> Vec<Act> {
-    let count = draw.between(8, 60);
+    let count = draw.pick(&[10, 30, 60, 150]);
     let largest = 200_u64;
     let mut acts: Vec<Act> = (0..count)
         .map(|_| {
@@ -202,7 +208,7 @@ fn faults(draw: &mut Draw, plan: &Plan, rotten: &[usize]) -> Vec<(Micros, Fault)
     let n = u64::from(plan.n);
     // Each kind is on or off for the whole run: runs differ more than by amounts.
     let kinds: Vec<u64> = (0..9).filter(|_| draw.percent(40)).collect();
-    let count = if kinds.is_empty() { 0 } else { draw.between(1, 3) + draw.below(plan.heal_at / SECOND + 1) };
+    let count = if kinds.is_empty() { 0 } else { draw.between(1, 3) + draw.below(plan.heal_at / SECOND * 2 / 3 + 1) };
     let mut faults: Vec<(Micros, Fault)> = (0..count)
         .map(|_| {
             let at = draw.between(SECOND / 10, plan.heal_at - SECOND / 10);

@@ -315,7 +315,6 @@ impl World<'_> {
         if to == self.nodes[node].id {
             let batch: Arc<_> = batch;
             if let Ok(batch) = batch.verify(&self.setup.committee) {
-                self.probes.hit(Probe::BodyReadBack);
                 self.soon(node, 100, Inside::Own(Box::new(Delivery::Batch { slot, batch })));
             }
         } else {
@@ -411,7 +410,6 @@ impl World<'_> {
     fn notice_input(&mut self, node: usize, input: &Input) {
         let Input::Message { from, delivery } = input else { return };
         let own = *from == self.nodes[node].id;
-        self.tell(|world| format!("{} <- {from} {}", world.name(node), told(delivery)));
         let probe = match delivery {
             Delivery::NewView(_)
                 if !own
@@ -445,12 +443,6 @@ impl World<'_> {
             _ => {}
         }
     }
-}
-
-fn told(delivery: &Delivery) -> String {
-    let full = format!("{delivery:?}");
-    let end = full.char_indices().nth(150).map_or(full.len(), |(at, _)| at);
-    full[..end].to_owned()
 }
 
 fn voted(vote: &Vote) -> String {

@@ -12,17 +12,18 @@ use std::sync::Arc;
 use varangian_consensus::{Input, Message};
 use varangian_crypto::ReplicaId;
 
-/// Messages that a link holds: what comes on top is lost.
-const LINK: usize = 512;
-/// Inputs that wait for a core.
-const INBOX: usize = 4096;
+/// Messages that a good link holds.
+pub(super) const GOOD_LINK: usize = 1024;
+/// Inputs that wait for a core that is well.
+pub(super) const GOOD_INBOX: usize = 4096;
 /// Delay of good links, at most.
-pub(super) const GOOD_DELAY: Micros = 5000;
+const GOOD_DELAY: Micros = 5000;
 
 /// A message with its bytes, shared by all to whom it goes.
 #[derive(Debug)]
 pub(super) struct Frame {
-    pub message: Message,
+    /// `None` if the bytes were damaged.
+    pub message: Option<Message>,
     pub bytes: Vec<u8>,
     /// A number for the bytes.
     pub hash: u64,
@@ -134,7 +135,7 @@ impl World<'_> {
 
     pub(super) fn frame(&self, message: Message) -> Arc<Frame> {
         let bytes = seal(&message);
-        Arc::new(Frame { message, hash: of_bytes(&bytes), bytes })
+        Arc::new(Frame { message: Some(message), hash: of_bytes(&bytes), bytes })
     }
 
     fn transmit(&mut self, from: usize, to: usize, frame: &Arc<Frame>, after: Micros) {
@@ -150,7 +151,8 @@ impl World<'_> {
         if safety && falls(chance(0, packets), self.plan.network.loss) {
             return self.lose(from, to, frame, "lost");
         }
-        if link.under_way >= LINK || link.held.len() >= LINK {
+        let most = if safety { self.plan.network.link } else { GOOD_LINK };
+        if link.under_way >= most || link.held.len() >= most {
             self.probes.hit(super::Probe::LinkFull);
             return self.lose(from, to, frame, "the link is full");
         }
@@ -158,6 +160,7 @@ impl World<'_> {
             link.held.push_back(frame.clone());
             return;
         }
+        let frame = &self.garbled(from, frame, chance(20, packets));
         let copies = if safety && falls(chance(1, packets), self.plan.network.duplicates) { 2 } else { 1 };
         for copy in 0..copies {
             let delay = after + self.delay(from, to, chance(2 + copy, packets), chance(8 + copy, packets));
@@ -165,6 +168,21 @@ impl World<'_> {
             let packet = Packet { from, to, connection: connection.number, frame: frame.clone() };
             self.queue.after(delay, Happening::Arrives(packet));
         }
+    }
+
+    /// The frame as it leaves one who garbles.
+    fn garbled(&self, from: usize, frame: &Arc<Frame>, chance: u64) -> Arc<Frame> {
+        if !falls(chance, self.nodes[from].garbles) {
+            return frame.clone();
+        }
+        let mut bytes = frame.bytes.clone();
+        let place = (chance >> 24) as usize % bytes.len();
+        match chance >> 20 & 7 {
+            0 => bytes.truncate(place),
+            1 => bytes.push(0),
+            _ => bytes[place] ^= 1 << (chance >> 16 & 7),
+        }
+        Arc::new(Frame { message: None, hash: of_bytes(&bytes), bytes })
     }
 
     fn delay(&self, from: usize, to: usize, jitter: u64, late: u64) -> Micros {
@@ -181,10 +199,7 @@ impl World<'_> {
 
     fn lose(&mut self, from: usize, to: usize, frame: &Arc<Frame>, why: &str) {
         self.hash.add(frame.hash ^ 1);
-        self.tell(|world| {
-            let message = event::message(&frame.message, &world.setup);
-            format!("{} -> {} {message} [{why}]", world.name(from), world.name(to))
-        });
+        self.tell(|world| format!("{} -> {} {} [{why}]", world.name(from), world.name(to), world.says(frame)));
     }
 
     pub(super) fn arrive(&mut self, packet: Packet) -> Held {
@@ -196,13 +211,15 @@ impl World<'_> {
             self.lose(from, to, &frame, "its connection is gone");
             return Ok(());
         }
-        if self.nodes[to].inbox.len() >= INBOX {
+        let most = if self.phase == healthy::Phase::Safety { self.plan.network.inbox } else { GOOD_INBOX };
+        if self.nodes[to].inbox.len() >= most {
             self.probes.hit(super::Probe::InboxFull);
             self.lose(from, to, &frame, "the inbox is full");
             return Ok(());
         }
         let sender = self.nodes[from].id;
-        match self.wire.open(&frame.bytes, &frame.message, &self.setup.committee) {
+        self.tell(|world| format!("{} -> {} {}", world.name(from), world.name(to), world.says(&frame)));
+        match self.wire.open(&frame.bytes, frame.message.as_ref(), &self.setup.committee) {
             Ok(delivery) => self.give(to, Input::Message { from: sender, delivery }),
             Err(refusal) => {
                 ensure(!self.is_honest(from), Invariant::ValidCertificates, || {
@@ -267,6 +284,10 @@ impl World<'_> {
             }
         }
         Ok(())
+    }
+
+    fn says(&self, frame: &Frame) -> String {
+        frame.message.as_ref().map_or_else(|| "garbled bytes".into(), |message| event::message(message, &self.setup))
     }
 
     pub(super) fn name(&self, node: usize) -> String {

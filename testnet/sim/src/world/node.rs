@@ -44,6 +44,8 @@ pub(super) struct Node {
     pub id: ReplicaId,
     pub machine: Machine,
     pub attack: Option<Attack>,
+    /// What it sends is damaged, so often in a million.
+    pub garbles: u64,
     /// Peers that hear it, a bit each: all, but for twins.
     pub hears: u64,
     pub runner: Option<Runner<Adversary<NodeIo>>>,
@@ -88,6 +90,7 @@ impl Node {
             id,
             machine,
             attack: None,
+            garbles: 0,
             hears: u64::MAX,
             runner: None,
             disk: Disk::default(),

@@ -61,6 +61,10 @@ pub struct Network {
     pub late: u64,
     /// By how much at most.
     pub lateness: Micros,
+    /// Packets that a link holds; what comes on top is lost.
+    pub link: usize,
+    /// Inputs that wait for a core; the same.
+    pub inbox: usize,
 }
 
 /// A replica's machine.
@@ -92,6 +96,8 @@ pub struct Evil {
 pub enum How {
     /// One of the collection.
     Attack(Attack),
+    /// What it sends is damaged on its way, so often in a million.
+    Garbles(u64),
     /// It runs twice, with one key: the second copy is linked to these peers, the first to the others.
     Twins {
         /// A bit each.
@@ -236,6 +242,7 @@ impl Plan {
         match choice {
             Choice::Adversary(at) => self.adversaries.get(at).map(|evil| match evil.how {
                 How::Attack(attack) => format!("r{} plays {attack}", evil.replica),
+                How::Garbles(rate) => format!("r{} garbles {} % of what it sends", evil.replica, rate / 10_000),
                 How::Twins { second } => format!("r{} runs twice; peers {second:b} hear the second", evil.replica),
             }),
             Choice::Fault(at) => self.faults.get(at).map(|(time, fault)| format!("{} {fault}", seconds(*time))),
