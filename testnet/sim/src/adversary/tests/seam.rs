@@ -367,6 +367,8 @@ fn a_storm_asks_for_ever_higher_views() {
     }
     assert_eq!(views.len(), 3 * 2 * 4);
     assert!(views.is_sorted_by(|a, b| a < b), "{views:?}");
+    // A view that its core may come to it would ask for twice, and otherwise.
+    assert!(views[0].0 >= 1 << 32, "{views:?}");
 }
 
 #[test]
