@@ -27,6 +27,8 @@ pub struct Kind {
     /// The kinds of [`Evidence`](varangian_consensus::Evidence) that honest replicas may come to hold against it, and against nobody else.
     /// None: it signs nothing that an honest replica could not have signed there as well.
     pub evidence: &'static [&'static str],
+    /// Kinds that it may leave besides: whether it does depends on what it had prepared, and on who hears what.
+    pub besides: &'static [&'static str],
     pub(super) behaviour: fn() -> Box<dyn Behaviour>,
 }
 
@@ -35,6 +37,11 @@ impl Kind {
     #[must_use]
     pub const fn provable(&self) -> bool {
         !self.evidence.is_empty()
+    }
+
+    /// Every kind of proof that it may leave.
+    pub fn possible(&self) -> impl Iterator<Item = &'static str> {
+        self.evidence.iter().chain(self.besides).copied()
     }
 }
 

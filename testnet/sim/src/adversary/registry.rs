@@ -44,6 +44,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[2],
         defence: "a timer per pending command; the next primary gets the command",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(SilentPrimary::default()),
     },
     Kind {
@@ -52,6 +53,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[3],
         defence: "floors for throughput and delay; lateness alone deposes nobody",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(Latecomer::new(Late::Proposals)),
     },
     Kind {
@@ -60,6 +62,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[1],
         defence: "the first pre-prepare binds; two signed ones are evidence and end the view",
         evidence: &[TWO_PRE_PREPARES],
+        besides: &[],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Reordered, Audience::Half)),
     },
     Kind {
@@ -68,6 +71,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[1],
         defence: "the first pre-prepare binds; two signed ones are evidence and end the view",
         evidence: &[TWO_PRE_PREPARES],
+        besides: &[],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Other, Audience::Half)),
     },
     Kind {
@@ -76,6 +80,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[1],
         defence: "the others are a quorum, and show the one what they were told",
         evidence: &[TWO_PRE_PREPARES],
+        besides: &[],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Reordered, Audience::One)),
     },
     Kind {
@@ -84,6 +89,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[4],
         defence: "a timer on that very command, which no progress elsewhere resets",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Censored, Audience::All)),
     },
     Kind {
@@ -92,6 +98,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[5],
         defence: "every body is verified before a vote; body and pre-prepare are evidence and end the view",
         evidence: &[INVALID_BATCH],
+        besides: &[],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Unsigned, Audience::All)),
     },
     Kind {
@@ -100,6 +107,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[5],
         defence: "limits are checked before a vote; body and pre-prepare are evidence and end the view",
         evidence: &[INVALID_BATCH],
+        besides: &[],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Huge, Audience::All)),
     },
     Kind {
@@ -108,6 +116,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[5],
         defence: "exactly-once is decided at execution: a duplicate gets the original reply",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Repeated, Audience::All)),
     },
     Kind {
@@ -116,6 +125,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[5, 8],
         defence: "nothing outside the window is held; the command's timer ends the view",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(RetellingPrimary::new(Telling::FarAway, Audience::All)),
     },
     Kind {
@@ -124,6 +134,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[5],
         defence: "only a NEW-VIEW carries null batches; the command's timer ends the view",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Null, Audience::All)),
     },
     Kind {
@@ -132,6 +143,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[6],
         defence: "no vote before the body is durable; the command's timer ends the view",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(BodyWithholder::new(Receivers::Nobody)),
     },
     Kind {
@@ -140,6 +152,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[6],
         defence: "whoever voted for a body is asked for it",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(BodyWithholder::new(Receivers::Few)),
     },
     Kind {
@@ -148,6 +161,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[7, 17],
         defence: "certificates and bodies are fetched from anyone",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(DarkKeeper::new(false)),
     },
     Kind {
@@ -156,6 +170,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[7, 17],
         defence: "those left in the dark catch up from the honest, who need them then",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(DarkKeeper::new(true)),
     },
     Kind {
@@ -164,6 +179,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[8],
         defence: "nothing outside the window is held, one later vote per sender and slot; hearsay moves nobody",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(FarSeer),
     },
     Kind {
@@ -172,6 +188,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[9],
         defence: "the honest replicas are a quorum without it",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(VoteWithholder::new(Hearers::Nobody)),
     },
     Kind {
@@ -180,6 +197,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[9],
         defence: "status exchange and transferable certificates reach those who were left out",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(VoteWithholder::new(Hearers::Weak)),
     },
     Kind {
@@ -188,6 +206,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[9, 30],
         defence: "quorums do not wait for the slowest; lateness is no evidence",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(Latecomer::new(Late::Votes)),
     },
     Kind {
@@ -196,6 +215,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[9, 30],
         defence: "quorums do not wait for the slowest; lateness is no evidence",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(Latecomer::new(Late::All)),
     },
     Kind {
@@ -204,6 +224,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[10],
         defence: "the first vote of a sender counts, the second is evidence",
         evidence: &[TWO_PREPARES, TWO_COMMITS],
+        besides: &[],
         behaviour: || Box::new(DoubleVoter),
     },
     Kind {
@@ -212,6 +233,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[10],
         defence: "a signature says what, where and in which view; what is known changes nothing",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(Replayer::default()),
     },
     Kind {
@@ -220,6 +242,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[11, 30],
         defence: "distinct members in range, each signature by its signer's key and domain",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(Forger),
     },
     Kind {
@@ -228,6 +251,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[12],
         defence: "a view is joined when f+1 ask for it or exceed it; one request per sender is held",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(ViewStormer::default()),
     },
     Kind {
@@ -236,6 +260,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[13],
         defence: "what committed is in the certificates of an honest member of every quorum",
         evidence: &[],
+        besides: &[TWO_VIEW_CHANGES],
         behaviour: || Box::new(LyingViewChanger::new(Claim::NothingPrepared)),
     },
     Kind {
@@ -244,6 +269,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[13, 16],
         defence: "the highest proved checkpoint counts; what committed is in every quorum",
         evidence: &[],
+        besides: &[TWO_VIEW_CHANGES],
         behaviour: || Box::new(LyingViewChanger::new(Claim::Nothing)),
     },
     Kind {
@@ -252,6 +278,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[13],
         defence: "a certificate proves itself; a false one proves who claims it faulty",
         evidence: &[INVALID_VIEW_CHANGE],
+        besides: &[],
         behaviour: || Box::new(LyingViewChanger::new(Claim::Forged)),
     },
     Kind {
@@ -260,6 +287,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[13],
         defence: "P is bounded by C and the window; what is beyond proves who claims it faulty",
         evidence: &[INVALID_VIEW_CHANGE],
+        besides: &[],
         behaviour: || Box::new(LyingViewChanger::new(Claim::Huge)),
     },
     Kind {
@@ -268,6 +296,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[13],
         defence: "the first counts, both together are evidence",
         evidence: &[TWO_VIEW_CHANGES, INVALID_VIEW_CHANGE],
+        besides: &[],
         behaviour: || Box::new(LyingViewChanger::new(Claim::Both)),
     },
     Kind {
@@ -276,6 +305,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[13],
         defence: "every backup computes O again; a wrong one is evidence and fails the view at once",
         evidence: &[INVALID_NEW_VIEW],
+        besides: &[],
         behaviour: || Box::new(LyingNewPrimary::new(Wrong::Dropped)),
     },
     Kind {
@@ -284,6 +314,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[13],
         defence: "every backup computes O again; a wrong one is evidence and fails the view at once",
         evidence: &[INVALID_NEW_VIEW],
+        besides: &[],
         behaviour: || Box::new(LyingNewPrimary::new(Wrong::Nulled)),
     },
     Kind {
@@ -292,6 +323,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[13],
         defence: "what committed is in the certificates of every quorum, whichever is chosen",
         evidence: &[],
+        besides: &[TWO_VIEW_CHANGES],
         behaviour: || Box::new(LyingNewPrimary::new(Wrong::Chosen)),
     },
     Kind {
@@ -300,6 +332,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[13],
         defence: "the first counts, both together are evidence and fail the view",
         evidence: &[TWO_NEW_VIEWS, INVALID_NEW_VIEW, TWO_PRE_PREPARES],
+        besides: &[TWO_VIEW_CHANGES],
         behaviour: || Box::new(LyingNewPrimary::new(Wrong::Twice)),
     },
     Kind {
@@ -308,6 +341,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[14, 30],
         defence: "q equal ones are stable, and the honest are a quorum",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(LyingCheckpointer::new(Lie::Wrong)),
     },
     Kind {
@@ -316,6 +350,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[14],
         defence: "q equal ones are stable, and the honest are a quorum",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(LyingCheckpointer::new(Lie::Split)),
     },
     Kind {
@@ -324,6 +359,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[14],
         defence: "the first counts, both together are evidence",
         evidence: &[TWO_CHECKPOINTS],
+        besides: &[],
         behaviour: || Box::new(LyingCheckpointer::new(Lie::Twice)),
     },
     Kind {
@@ -332,6 +368,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[15],
         defence: "certificate before bytes; a body is named by its digest; sources are asked in turn",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(BadSource::new(Answer::Wrong)),
     },
     Kind {
@@ -340,6 +377,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[15],
         defence: "sources are asked in turn, again after each status interval",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(BadSource::new(Answer::Nothing)),
     },
     Kind {
@@ -348,6 +386,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[15],
         defence: "f+1 must say so before anybody believes it",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(BadSource::new(Answer::Pruned)),
     },
     Kind {
@@ -356,6 +395,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[15, 16],
         defence: "nothing moves backwards: what is not newer changes nothing",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(BadSource::new(Answer::Stale)),
     },
     Kind {
@@ -364,6 +404,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[1, 10, 17, 18],
         defence: "with f of them no story gets a quorum without the honest, who prove it to each other",
         evidence: &[TWO_PRE_PREPARES],
+        besides: &[],
         behaviour: || Box::new(Colluder::default()),
     },
     Kind {
@@ -372,6 +413,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[22, 30],
         defence: "the first vote counts, the second is evidence, however late",
         evidence: &[TWO_PRE_PREPARES, TWO_PREPARES, TWO_COMMITS],
+        besides: &[],
         behaviour: || Box::new(Amnesiac::default()),
     },
     Kind {
@@ -380,6 +422,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[30],
         defence: "the others are a quorum, and pass it over",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(Crasher::new()),
     },
     Kind {
@@ -388,6 +431,7 @@ pub static ATTACKS: [Kind; 44] = [
         rows: &[30],
         defence: "state is sent again until it is known",
         evidence: &[],
+        besides: &[],
         behaviour: || Box::new(Omitter::new()),
     },
 ];

@@ -150,7 +150,7 @@ fn whatever_f_adversaries_do_every_command_comes_through_and_nobody_honest_is_ac
         run.heal();
         let culprits: BTreeSet<u16> = attacks
             .iter()
-            .filter(|(_, attack)| Attack::parse(attack).unwrap().kind().provable())
+            .filter(|(_, attack)| Attack::parse(attack).unwrap().kind().possible().next().is_some())
             .map(|(id, _)| *id)
             .collect();
         let proved = proved(&run.cluster);
