@@ -4,7 +4,7 @@ CARGO ?= cargo
 DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test bench mutants build needs lint deny clean-network
+.PHONY: help testnet test sim bench mutants build needs lint deny clean-network
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ deny: ## licences, bans and sources of dependencies
 
 mutants: build ## builds with a bug on purpose each: the demo must say no
 	testnet/mutants.sh
+
+sim: ## simulate 2000 seeds of faults and attacks (SEEDS=N for another number)
+	$(CARGO) run --release -p varangian-sim --features cli -- --seeds $(or $(SEEDS),2000)
 
 bench: build ## figures of this machine
 	@"$$($(CARGO) metadata --format-version 1 --no-deps | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/release/varangian-testnet" bench

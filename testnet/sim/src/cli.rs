@@ -170,8 +170,16 @@ fn tell_shrunk(seed: u64) {
         println!("{line}");
     }
     println!("  => {}", shrunk.violation);
-    println!("repeat: sim --seed {seed} --trace");
-    println!("shrunk: sim --seed {seed} --without {} --trace", ranges(&shrunk.dropped));
+    let sim = command();
+    println!("repeat: {sim} --seed {seed} --trace");
+    println!("shrunk: {sim} --seed {seed} --without {} --trace", ranges(&shrunk.dropped));
+}
+
+/// How this program was called, up to its own options.
+fn command() -> String {
+    let mut words = std::env::args();
+    let program = words.next().unwrap_or_else(|| "varangian-sim".into());
+    if words.next().as_deref() == Some("sim") { format!("{program} sim") } else { program }
 }
 
 fn progress(seeds: u64) -> ProgressBar {

@@ -18,8 +18,13 @@ const REAL: u64 = 20;
 /// See [`Plan::draw`].
 pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
     let calm = seed % CALM == CALM - 1;
+    let storm = !calm && draw.percent(30);
     let n = draw.pick(&[4, 4, 4, 4, 4, 4, 4, 5, 6, 7, 7, 10]);
-    let parameters = if calm { calm_parameters(draw) } else { parameters(draw) };
+    let parameters = match (calm, storm) {
+        (true, _) => calm_parameters(draw),
+        (_, true) => storm_parameters(draw),
+        _ => parameters(draw),
+    };
     let heal_at = if n > 7 { draw.between(3, 20) } else { draw.between(5, 60) } * SECOND;
     let honest_clients = draw.between(1, 4) as u8;
     let clients = honest_clients + draw.below(4) as u8;
@@ -30,7 +35,7 @@ pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
         honest_clients,
         clients,
         calm,
-        network: if calm { calm_network(draw, n) } else { network(draw, n) },
+        network: if calm { calm_network(draw, n) } else { network(draw, n, storm) },
         nodes: (0..n).map(|_| machine(draw, calm)).collect(),
         adversaries: Vec::new(),
         commands: Vec::new(),
@@ -42,6 +47,11 @@ pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
         parameters,
     };
     plan.commands = commands(draw, &plan);
+    if storm {
+        // All at once, again and again: pipelines fill, and views end in the middle of them.
+        let burst = draw.between(1, 4) * SECOND;
+        plan.commands.iter_mut().for_each(|act| act.at = act.at / burst * burst);
+    }
     if calm {
         plan.core = (0..usize::from(n)).collect();
         return plan;
@@ -91,6 +101,27 @@ fn parameters(draw: &mut Draw) -> Parameters {
     }
 }
 
+/// Time-outs as short as a few messages, and many small slots under way: views end in the middle of everything.
+fn storm_parameters(draw: &mut Draw) -> Parameters {
+    let interval = draw.pick(&[4, 8]);
+    let window = interval * 2;
+    let base = draw.between(150, 500);
+    Parameters {
+        checkpoint_interval: interval,
+        window,
+        pipeline_depth: window,
+        max_batch_bytes: 1024,
+        max_batch_operations: 3,
+        max_command_bytes: 1024,
+        client_window: 70,
+        armed_commands: 8,
+        client_pool_commands: 16,
+        base_timeout_ms: base,
+        max_timeout_ms: base << draw.between(2, 5),
+        ..Parameters::default()
+    }
+}
+
 /// Sized as a genesis should be: what all may have armed is ordered well within the time-out.
 fn calm_parameters(draw: &mut Draw) -> Parameters {
     let interval = draw.pick(&[2, 4, 8]);
@@ -117,8 +148,8 @@ fn calm_network(draw: &mut Draw, n: u16) -> Network {
     Network { delays, link: GOOD_LINK, inbox: GOOD_INBOX, ..Network::default() }
 }
 
-fn network(draw: &mut Draw, n: u16) -> Network {
-    let kind = draw.below(4);
+fn network(draw: &mut Draw, n: u16, storm: bool) -> Network {
+    let kind = if storm { 2 } else { draw.below(4) };
     let mut delay = || match kind {
         0 => draw.between(50, 1000),
         1 => draw.between(1, 10) * MILLISECOND,
@@ -127,7 +158,7 @@ fn network(draw: &mut Draw, n: u16) -> Network {
     };
     let delays = (0..n).map(|_| (0..n).map(|_| delay()).collect()).collect();
     let mut rate = |percent: u64, most: u64| if draw.percent(percent) { draw.between(1, most) * 10_000 } else { 0 };
-    let (loss, duplicates, late) = (rate(55, 30), rate(40, 20), rate(50, 25));
+    let (loss, duplicates, late) = (rate(if storm { 90 } else { 55 }, 30), rate(40, 20), rate(50, 25));
     let lateness = draw.pick(&[10, 100, 1000, 4000]) * MILLISECOND;
     let (link, inbox) = (draw.pick(&[8, 32, GOOD_LINK]), draw.pick(&[8, 64, GOOD_INBOX]));
     Network { delays, loss, duplicates, late, lateness, link, inbox }
