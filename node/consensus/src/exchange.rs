@@ -102,6 +102,7 @@ impl Replica {
         if !self.peers.may_answer_status(from, turn.now, self.config.status_interval()) {
             return Err(Ignored::TooSoon);
         }
+        self.peers.heard_executed(from, status.executed);
         let mut answers = Vec::new();
         self.answer_checkpoints(status, &mut answers);
         self.answer_view(turn.now, from, status, &mut answers);

@@ -104,8 +104,8 @@ impl Replica {
         }
     }
 
-    /// §4.4: the command that the timer was set for is still not ordered. Its primary is given up, unless a certificate proves that
-    /// it is this replica that is behind.
+    /// §4.4: the command that the timer was set for is still not ordered. Its primary is given up, unless
+    /// it is this replica that is behind: alone in the next view it would be of no use to anybody.
     pub(crate) fn on_command_timeout(&mut self, turn: &mut Turn<'_>, generation: u64) -> Result<(), Ignored> {
         let Some((_, armed)) = self.pacing.command.filter(|(current, _)| *current == generation) else {
             return Err(Ignored::Stale);

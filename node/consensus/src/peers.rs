@@ -11,6 +11,8 @@ pub struct Peers {
     asked: BTreeMap<ReplicaId, Asked>,
     /// From where each peer says it still holds decided slots.
     pruned: BTreeMap<ReplicaId, Slot>,
+    /// How far each replica says it has executed.
+    executed: BTreeMap<ReplicaId, Slot>,
     /// The highest slot out of the window that each replica has voted in.
     beyond: BTreeMap<ReplicaId, Slot>,
     /// The decided slots that were asked for last.
@@ -84,6 +86,17 @@ impl Peers {
         self.pruned.values().copied()
     }
 
+    /// `peer` says that it has executed up to `slot`.
+    pub fn heard_executed(&mut self, peer: ReplicaId, slot: Slot) {
+        self.executed.insert(peer, slot);
+    }
+
+    /// The highest slot that `weak` replicas, hence an honest one, say they have executed.
+    #[must_use]
+    pub fn executed(&self, weak: usize) -> Slot {
+        exceeded_by(&self.executed, weak)
+    }
+
     /// Remembers that `signer` votes in a slot that is out of the window here; whether that is news.
     pub fn heard_beyond(&mut self, signer: ReplicaId, slot: Slot) -> bool {
         let known = self.beyond.entry(signer).or_default();
@@ -95,9 +108,7 @@ impl Peers {
     /// The highest slot that `weak` replicas, hence an honest one, have voted in or exceeded while it was out of the window.
     #[must_use]
     pub fn beyond(&self, weak: usize) -> Slot {
-        let mut slots: Vec<Slot> = self.beyond.values().copied().collect();
-        slots.sort_unstable_by(|a, b| b.cmp(a));
-        slots.get(weak.saturating_sub(1)).copied().unwrap_or_default()
+        exceeded_by(&self.beyond, weak)
     }
 
     /// The running request.
@@ -122,4 +133,11 @@ impl Peers {
         self.slot_turn = self.slot_turn.wrapping_add(1);
         self.slot_turn
     }
+}
+
+/// The highest slot that `count` of them name or exceed.
+fn exceeded_by(named: &BTreeMap<ReplicaId, Slot>, count: usize) -> Slot {
+    let mut slots: Vec<Slot> = named.values().copied().collect();
+    slots.sort_unstable_by(|a, b| b.cmp(a));
+    slots.get(count.saturating_sub(1)).copied().unwrap_or_default()
 }

@@ -327,10 +327,11 @@ impl Replica {
         self.stopped.as_ref()
     }
 
-    /// Whether a certificate proves that a quorum has executed more than this replica.
+    /// Whether others have executed more than this replica can have missed by being slow: a stable checkpoint proves it, or one honest replica
+    /// among `f + 1` says so. (Decided slots above a gap prove nothing of the kind: a primary may leave the gap on purpose.)
     #[must_use]
-    pub const fn is_behind(&self) -> bool {
-        self.ahead.is_some()
+    pub fn is_behind(&self) -> bool {
+        self.ahead.is_some() || self.peers.executed(self.config.weak()) > self.issued.plus(self.config.pipeline)
     }
 
     /// The last slot of which anything is known here.

@@ -704,3 +704,49 @@ fn votes_beyond_the_window_are_a_reason_to_ask() {
     lone.fire(status_timer).unwrap();
     assert_eq!(lone.since(mark), [], "and asks no more once it is there");
 }
+
+/// A replica that was away catches up while the others go on. If its commands' time ran out meanwhile it would ask for the next view alone, and vote
+/// no more until the others leave theirs. Of those who say that they are further one must be honest, and a gap that a primary leaves is no excuse.
+#[test]
+fn one_who_catches_up_gives_nobody_up() {
+    let world = World::new(4);
+    let status = |executed: u64| {
+        Message::Status(varangian_consensus::Status {
+            view: View(0),
+            active: true,
+            stable: Slot(0),
+            executed: Slot(executed),
+            slots: Bounded::default(),
+            view_changes: Bounded::default(),
+        })
+    };
+    let far = world.config(3).pipeline + 1;
+    let armed = |world| {
+        let mut lone = Lone::new(world, 3);
+        lone.client(world.command(0, 1)).unwrap();
+        lone
+    };
+    let mut lone = armed(&world);
+    lone.hear(1, status(far)).unwrap();
+    lone.hear(2, status(far)).unwrap();
+    lone.fire(command_timer).unwrap();
+    assert_eq!(lone.replica.phase(), Phase::Active, "it is behind");
+    for slot in 1..=far {
+        lone.decide(1, 0, slot, Some(world.batch(1, slot))).unwrap();
+    }
+    lone.fire(command_timer).unwrap();
+    assert_eq!(lone.replica.phase(), Phase::Changing, "it has caught up, and the command still waits");
+
+    let mut lone = armed(&world);
+    lone.hear(1, status(u64::MAX)).unwrap();
+    lone.hear(2, status(far - 1)).unwrap();
+    lone.fire(command_timer).unwrap();
+    assert_eq!(lone.replica.phase(), Phase::Changing, "one may lie, and a pipeline is no distance");
+
+    let mut lone = armed(&world);
+    for slot in 2..=far + 1 {
+        lone.hear(1, Message::Committed(world.committed(0, slot, digest(slot)))).unwrap();
+    }
+    lone.fire(command_timer).unwrap();
+    assert_eq!(lone.replica.phase(), Phase::Changing, "nobody has executed anything: the primary leaves a gap");
+}
