@@ -12,10 +12,6 @@ use varangian_sim::{Invariant, Violation};
 /// Seeds of the fixed set: a debug build is slow.
 const SEEDS: u64 = if cfg!(debug_assertions) { 24 } else { 300 };
 
-/// Seeds that show a bug of the core which is not mended yet: a replica drops votes above its window while it catches up, and when it has caught up
-/// nobody has anything outstanding, so it stays behind until the next command. Mended, they hold, and this list goes.
-const KNOWN: [u64; 3] = [63, 124, 227];
-
 fn outcome(seed: u64) -> Outcome {
     run(&Plan::draw(seed), Run::default())
 }
@@ -27,7 +23,7 @@ fn with(configure: fn(Config) -> Config) -> Run {
 #[test]
 fn a_fixed_set_of_seeds_holds() {
     let mut campaign = Campaign::default();
-    for seed in (0..SEEDS).filter(|seed| !KNOWN.contains(seed)) {
+    for seed in 0..SEEDS {
         campaign.add(seed, &outcome(seed));
     }
     assert_eq!(campaign.violations, [], "repeat one by `varangian-sim --seed S --trace`");
@@ -37,14 +33,6 @@ fn a_fixed_set_of_seeds_holds() {
         assert!(campaign.probes.of(probe) > 0, "never: {}", probe.text());
     }
     assert!(campaign.acknowledged > SEEDS && campaign.crashes > SEEDS);
-}
-
-#[test]
-fn known_bugs_are_still_there() {
-    for seed in KNOWN {
-        let violation = outcome(seed).violation.expect("mended: take it off the list");
-        assert_eq!(violation.invariant, Invariant::Drained, "seed {seed}: {violation}");
-    }
 }
 
 #[test]
