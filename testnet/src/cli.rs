@@ -35,6 +35,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// List the attacks
     Attacks,
+    /// Simulate many networks under faults and attacks, each decided by a seed
+    Sim(varangian_sim::cli::SimArgs),
     /// Run one malicious replica
     #[command(hide = true)]
     Replica(replica::ReplicaArgs),
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
                 print!("{}", attacks());
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Sim(args) => Ok(varangian_sim::cli::run(&args)),
             Command::Replica(args) => replica::run(args).await,
         }
     });

@@ -1,6 +1,7 @@
 //! `sim`: the command line of the simulator, and the only part of this crate that knows threads and true time.
 
 mod report;
+mod scoreboard;
 #[cfg(feature = "seeded-bugs")]
 mod sensitivity;
 
@@ -26,7 +27,6 @@ const SHRUNK: usize = 3;
 #[command(args_conflicts_with_subcommands = true)]
 pub struct SimArgs {
     /// Something else than a campaign.
-    #[cfg(feature = "seeded-bugs")]
     #[command(subcommand)]
     pub other: Option<Other>,
     /// How many seeds to run.
@@ -35,6 +35,9 @@ pub struct SimArgs {
     /// The first of them.
     #[arg(long, default_value_t = 0, value_name = "S")]
     pub first: u64,
+    /// Run seeds for so long, whatever their number.
+    #[arg(long, value_name = "M", conflicts_with_all = ["seeds", "seed"])]
+    pub minutes: Option<u64>,
     /// Replay this one seed.
     #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first"])]
     pub seed: Option<u64>,
@@ -53,19 +56,39 @@ pub struct SimArgs {
 }
 
 /// What the simulator can do beside campaigns.
-#[cfg(feature = "seeded-bugs")]
 #[derive(clap::Subcommand, Clone, Debug)]
 pub enum Other {
     /// Would a campaign see a bug? Every bug on purpose, and after how many seeds it is caught
+    #[cfg(feature = "seeded-bugs")]
     Sensitivity(sensitivity::SensitivityArgs),
+    /// Would a campaign see a bug? Only in a build with bugs on purpose: `make sensitivity`
+    #[cfg(not(feature = "seeded-bugs"))]
+    Sensitivity(NoBugs),
+    /// What each attack comes to, against the same runs without it
+    Scoreboard(scoreboard::ScoreboardArgs),
+}
+
+/// Whatever else is written.
+#[cfg(not(feature = "seeded-bugs"))]
+#[derive(Args, Clone, Debug)]
+pub struct NoBugs {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
 }
 
 /// Runs it. Fails if an invariant did not hold, or if a long campaign missed a rare state.
 #[must_use]
 pub fn run(arguments: &SimArgs) -> ExitCode {
-    #[cfg(feature = "seeded-bugs")]
-    if let Some(Other::Sensitivity(arguments)) = &arguments.other {
-        return sensitivity::run(arguments);
+    match &arguments.other {
+        None => {}
+        Some(Other::Scoreboard(arguments)) => return scoreboard::run(arguments),
+        #[cfg(feature = "seeded-bugs")]
+        Some(Other::Sensitivity(arguments)) => return sensitivity::run(arguments),
+        #[cfg(not(feature = "seeded-bugs"))]
+        Some(Other::Sensitivity(NoBugs { .. })) => {
+            eprintln!("error: this build has no bugs to switch on; `make sensitivity` makes one that has");
+            return ExitCode::from(2);
+        }
     }
     // What panics in a run is a violation, and is told as one.
     std::panic::set_hook(Box::new(|_| {}));
@@ -113,9 +136,14 @@ fn replay(seed: u64, dropped: &BTreeSet<usize>, arguments: &SimArgs) -> ExitCode
 fn campaign(arguments: &SimArgs) -> ExitCode {
     let jobs = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into)).max(1);
     let began = Instant::now();
-    let bar = if arguments.json { ProgressBar::hidden() } else { progress(arguments.seeds) };
+    let bar = match arguments.minutes {
+        _ if arguments.json => ProgressBar::hidden(),
+        Some(_) => ProgressBar::new_spinner(),
+        None => progress(arguments.seeds),
+    };
     let next = AtomicU64::new(arguments.first);
-    let end = arguments.first.saturating_add(arguments.seeds);
+    let end = arguments.minutes.map_or_else(|| arguments.first.saturating_add(arguments.seeds), |_| u64::MAX);
+    let over = || arguments.minutes.is_some_and(|minutes| began.elapsed().as_secs() >= minutes * 60);
     let total = Mutex::new(Campaign::default());
     std::thread::scope(|scope| {
         for _ in 0..jobs {
@@ -123,7 +151,7 @@ fn campaign(arguments: &SimArgs) -> ExitCode {
                 let mut own = Campaign::default();
                 loop {
                     let seed = next.fetch_add(1, Relaxed);
-                    if seed >= end {
+                    if seed >= end || over() {
                         break;
                     }
                     let outcome: Outcome = run_plan(&Plan::draw(seed), Run::default());

@@ -5,6 +5,7 @@
 //! - [`cluster`]: production runners with real keys, over a network, disks and a time that a test moves by hand.
 //! - [`world`]: the same among simulated networks, disks, clocks and clients, in runs that one seed decides.
 //! - [`campaign`]: many runs together. [`shrink`]: what of a failing one is needed for it to fail.
+//! - [`scoreboard`]: what each attack comes to, against the same runs without it.
 //! - `sensitivity`, with the feature `seeded-bugs`: would a campaign see a bug?
 //! - `cli`, with the feature of that name: the command line. It alone knows threads and true time.
 
@@ -14,6 +15,7 @@ pub mod checks;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod cluster;
+pub mod scoreboard;
 #[cfg(feature = "seeded-bugs")]
 pub mod sensitivity;
 pub mod shrink;

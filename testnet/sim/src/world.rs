@@ -66,6 +66,8 @@ pub struct Outcome {
     pub probes: Probes,
     /// Commands that clients hold to be done.
     pub acknowledged: u64,
+    /// How long clients waited for them, added up.
+    pub waited: Micros,
     /// Slots agreed on.
     pub slots: u64,
     /// The highest view that an honest replica was in.
@@ -114,6 +116,7 @@ pub struct World<'a> {
     hash: EventHash,
     steps: u64,
     crashes: u64,
+    waited: Micros,
     /// Highest view of an honest replica.
     views: u64,
     phase: healthy::Phase,
@@ -135,6 +138,7 @@ pub fn run(plan: &Plan, run: Run) -> Outcome {
                 time: 0,
                 probes: Probes::default(),
                 acknowledged: 0,
+                waited: 0,
                 slots: 0,
                 views: 0,
                 crashes: 0,
@@ -193,6 +197,7 @@ impl<'a> World<'a> {
             hash: EventHash(plan.seed),
             steps: 0,
             crashes: 0,
+            waited: 0,
             views: 0,
             phase: healthy::Phase::Safety,
             doing: Doing::Running,
@@ -276,6 +281,7 @@ impl<'a> World<'a> {
             time: self.queue.now(),
             probes: self.probes,
             acknowledged: self.checks.acknowledged() as u64,
+            waited: self.waited,
             slots: self.checks.last().0,
             views: self.views,
             crashes: self.crashes,

@@ -81,6 +81,12 @@ impl Invariant {
         self as u8
     }
 
+    /// Whether it asks that something good happens, once faults have ended.
+    #[must_use]
+    pub const fn is_liveness(self) -> bool {
+        matches!(self, Self::Answered | Self::Drained | Self::Calm)
+    }
+
     /// A few words.
     #[must_use]
     pub const fn name(self) -> &'static str {

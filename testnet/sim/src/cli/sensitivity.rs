@@ -87,6 +87,26 @@ pub fn run(arguments: &SensitivityArgs) -> ExitCode {
     if caught == findings.len() && strayed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// All bugs, as a table of the scoreboard. Whether all were caught.
+pub(super) fn print_markdown(jobs: usize) -> bool {
+    let arguments =
+        SensitivityArgs { bug: Vec::new(), catches: 5, limit: 2000, first: 0, json: false, jobs: Some(jobs) };
+    println!("## Bugs on purpose\n\n| bug | needs | median seeds | caught by |\n|-|-|-|-|");
+    let (mut caught, mut medians) = (0, Vec::new());
+    for bug in Bug::ALL {
+        let finding = find(*bug, &arguments);
+        let by: Vec<_> = finding.by().iter().map(ToString::to_string).collect();
+        let median = finding.median().map_or_else(|| "not caught".to_owned(), |median| median.to_string());
+        println!("| {}: {} | {} | {median} | {} |", bug.name(), bug.description(), needs(*bug), by.join(", "));
+        caught += usize::from(finding.is_caught());
+        medians.extend(finding.median());
+    }
+    medians.sort_unstable();
+    let median = medians.get(medians.len() / 2).copied().unwrap_or(0);
+    println!("\n{caught} of {} caught; the median bug after {median} seeds.", Bug::ALL.len());
+    caught == Bug::ALL.len()
+}
+
 /// Seeds in order on all threads, until enough of them have caught it.
 fn find(bug: Bug, arguments: &SensitivityArgs) -> Finding {
     seed(Some(bug));

@@ -14,6 +14,7 @@ use varangian_crypto::{ReplicaId, Verify};
 #[derive(Debug)]
 struct Pending {
     command: Command,
+    since: Micros,
     replies: BTreeMap<ReplicaId, Answer>,
 }
 
@@ -121,7 +122,8 @@ impl World<'_> {
             self.checks.invoked(identity, self.now());
             let client = &mut self.clients.all[usize::from(number)];
             let primary = self.setup.committee.primary(client.view.0);
-            client.pending.insert(identity.sequence, Pending { command: command.clone(), replies: BTreeMap::new() });
+            let (since, replies) = (self.queue.now(), BTreeMap::new());
+            client.pending.insert(identity.sequence, Pending { command: command.clone(), since, replies });
             for node in 0..self.nodes.len() {
                 if to_all || self.nodes[node].id == primary {
                     self.submit(number, node, &command);
@@ -250,7 +252,8 @@ impl World<'_> {
                 answer.slot
             )
         });
-        if self.clients.all[usize::from(number)].pending.remove(&identity.sequence).is_some() {
+        if let Some(answered) = self.clients.all[usize::from(number)].pending.remove(&identity.sequence) {
+            self.waited += self.queue.now() - answered.since;
             self.send_planned(number);
         }
         Ok(())
