@@ -1,0 +1,217 @@
+//! Messages that exist in a search: signed once, verified once, named by a number.
+
+use std::sync::Arc;
+use varangian_consensus::{
+    Batch, CommitCertificate, Delivery, Message, NewView, PrePrepare, PreparedCertificate, Slot, View, ViewChange,
+};
+use varangian_crypto::{Bounded, Digest, QuorumCertificate, ReplicaId, Signature, Signed, Statement};
+use varangian_sim::{Options, cluster::Setup};
+
+/// The one slot that is looked at.
+pub const SLOT: Slot = Slot(1);
+
+/// What a message is, as far as the model must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// §4.2, for this digest.
+    PrePrepare(Digest),
+    /// §4.2, for this digest.
+    Prepare(Digest),
+    /// §4.2, for this digest.
+    Commit(Digest),
+    /// §4.4, with the digest of the prepared certificate that it shows.
+    ViewChange(Option<Digest>),
+    /// §4.4, with the digest that it carries over.
+    NewView(Option<Digest>),
+    /// A commit certificate, made by whoever has the COMMITs.
+    Certificate(Digest),
+    /// A body.
+    Batch(Digest),
+}
+
+/// One message. Every replica but its signer may get it, any number of times.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Who signed it; of a body, who sends it.
+    pub signer: ReplicaId,
+    /// In which view.
+    pub view: View,
+    /// What it is.
+    pub kind: Kind,
+    /// As it travels.
+    pub message: Message,
+    /// As the core gets it.
+    pub delivery: Delivery,
+}
+
+/// Keys of all, clients' commands, and the names of the batches they make.
+#[derive(Debug)]
+pub struct Alphabet {
+    /// Genesis and keys.
+    pub setup: Setup,
+    /// `A`, then `B`: one command each.
+    pub batches: [Arc<Batch>; 2],
+}
+
+impl Default for Alphabet {
+    fn default() -> Self {
+        let setup = Setup::new(&Options::default());
+        let batch = |client: u8, text: &str| {
+            let batch = Batch::new(vec![setup.command(client, 1, &[text])]).expect("it has a command");
+            Arc::new(batch)
+        };
+        let batches = [batch(0, "put color blue"), batch(1, "put color red")];
+        Self { setup, batches }
+    }
+}
+
+impl Alphabet {
+    /// `replica` signs a statement.
+    pub fn sign<S: Statement>(&self, replica: ReplicaId, statement: S) -> Signed<S> {
+        self.setup.signer(replica).sign(statement).into_inner()
+    }
+
+    /// Proves a message to the core. `None` if it is none that the model delivers: of another slot, hearsay, questions.
+    pub fn know(&self, from: ReplicaId, message: Message) -> Option<Known> {
+        let (signer, view, kind) = classify(from, &message)?;
+        let delivery = message.clone().verify(&self.setup.committee).expect("only valid messages are made");
+        Some(Known { signer, view, kind, message, delivery })
+    }
+
+    /// The message that `known` would be if the replicas had each other's parts: `image[i]` has the part of `i`.
+    pub fn permute(&self, known: &Known, image: &[u16; 4]) -> Message {
+        let permuted = Permuted { alphabet: self, image };
+        match &known.message {
+            Message::PrePrepare(signed) => Message::PrePrepare(permuted.sign(signed)),
+            Message::Prepare(signed) => Message::Prepare(permuted.sign(signed)),
+            Message::Commit(signed) => Message::Commit(permuted.sign(signed)),
+            Message::ViewChange(signed) => Message::ViewChange(Box::new(permuted.view_change(signed))),
+            Message::NewView(signed) => Message::NewView(Box::new(permuted.new_view(signed))),
+            Message::Committed(certificate) => Message::Committed(permuted.certificate(certificate)),
+            other => other.clone(),
+        }
+    }
+
+    /// `A`, `B`, or the beginning of the digest.
+    #[must_use]
+    pub fn name(&self, digest: &Digest) -> String {
+        match self.batches.iter().position(|batch| batch.digest() == digest) {
+            Some(0) => "A".into(),
+            Some(_) => "B".into(),
+            None if *digest == varangian_consensus::NULL_BATCH => "null".into(),
+            None => digest.to_string().chars().take(6).collect(),
+        }
+    }
+
+    /// A message in words.
+    #[must_use]
+    pub fn describe(&self, known: &Known) -> String {
+        let (signer, view) = (known.signer, known.view);
+        let name = |digest: &Option<Digest>| digest.as_ref().map_or("nothing".into(), |digest| self.name(digest));
+        match &known.kind {
+            Kind::PrePrepare(digest) => format!("PRE-PREPARE of {} in view {view} by {signer}", self.name(digest)),
+            Kind::Prepare(digest) => format!("PREPARE of {} in view {view} by {signer}", self.name(digest)),
+            Kind::Commit(digest) => format!("COMMIT of {} in view {view} by {signer}", self.name(digest)),
+            Kind::ViewChange(shown) => format!("VIEW-CHANGE to {view} by {signer} that shows {}", name(shown)),
+            Kind::NewView(carried) => format!("NEW-VIEW {view} by {signer} that carries {}", name(carried)),
+            Kind::Certificate(digest) => format!("commit certificate of {} in view {view}", self.name(digest)),
+            Kind::Batch(digest) => format!("body of {} from {signer}", self.name(digest)),
+        }
+    }
+}
+
+fn classify(from: ReplicaId, message: &Message) -> Option<(ReplicaId, View, Kind)> {
+    let (signer, view, slot, kind) = match message {
+        Message::PrePrepare(signed) => {
+            let PrePrepare { view, slot, digest } = signed.statement;
+            (signed.signer, view, slot, Kind::PrePrepare(digest))
+        }
+        Message::Prepare(signed) => {
+            let vote = signed.statement;
+            (signed.signer, vote.view, vote.slot, Kind::Prepare(vote.digest))
+        }
+        Message::Commit(signed) => {
+            let vote = signed.statement;
+            (signed.signer, vote.view, vote.slot, Kind::Commit(vote.digest))
+        }
+        Message::ViewChange(signed) => {
+            let shown = signed.statement.prepared.first().map(|certificate| certificate.pre_prepare.digest);
+            (signed.signer, signed.statement.view, SLOT, Kind::ViewChange(shown))
+        }
+        Message::NewView(signed) => {
+            let carried = signed.statement.pre_prepares.first().map(|signed| signed.statement.digest);
+            (signed.signer, signed.statement.view, SLOT, Kind::NewView(carried))
+        }
+        Message::Committed(certificate) => {
+            let vote = certificate.statement;
+            (from, vote.view, vote.slot, Kind::Certificate(vote.digest))
+        }
+        Message::Batch { slot, batch } => (from, View(0), *slot, Kind::Batch(*batch.digest())),
+        _ => return None,
+    };
+    (slot == SLOT).then_some((signer, view, kind))
+}
+
+struct Permuted<'a> {
+    alphabet: &'a Alphabet,
+    image: &'a [u16; 4],
+}
+
+impl Permuted<'_> {
+    fn id(&self, replica: ReplicaId) -> ReplicaId {
+        ReplicaId(self.image[replica.index()])
+    }
+
+    fn sign<S: Statement + Clone>(&self, signed: &Signed<S>) -> Signed<S> {
+        self.alphabet.sign(self.id(signed.signer), signed.statement.clone())
+    }
+
+    fn signatures<S: Statement + Clone>(
+        &self,
+        statement: &S,
+        signatures: &[(ReplicaId, Signature)],
+    ) -> Vec<(ReplicaId, Signature)> {
+        let sign = |(signer, _): &(ReplicaId, Signature)| {
+            let signed = self.alphabet.sign(self.id(*signer), statement.clone());
+            (signed.signer, signed.signature)
+        };
+        let mut permuted: Vec<_> = signatures.iter().map(sign).collect();
+        permuted.sort_unstable();
+        permuted
+    }
+
+    fn prepared(&self, certificate: &PreparedCertificate) -> PreparedCertificate {
+        let pre_prepare = certificate.pre_prepare;
+        let primary = self.alphabet.setup.committee.primary(pre_prepare.view.0);
+        assert_eq!(self.id(primary), primary, "a permutation moves a primary that has proposed");
+        let prepares = self.signatures(&pre_prepare.prepare(), &certificate.prepares);
+        PreparedCertificate { prepares: Bounded::try_from(prepares).expect("as many"), ..certificate.clone() }
+    }
+
+    fn view_change(&self, signed: &Signed<ViewChange>) -> Signed<ViewChange> {
+        let prepared: Vec<_> = signed.statement.prepared.iter().map(|certificate| self.prepared(certificate)).collect();
+        let prepared = Bounded::try_from(prepared).expect("as many");
+        self.alphabet.sign(self.id(signed.signer), ViewChange { prepared, ..signed.statement.clone() })
+    }
+
+    fn new_view(&self, signed: &Signed<NewView>) -> Signed<NewView> {
+        let shown = signed.statement.view_changes.iter();
+        let mut view_changes: Vec<_> = shown.map(|signed| self.view_change(signed)).collect();
+        view_changes.sort_by_key(|signed| signed.signer);
+        let pre_prepares: Vec<_> = signed.statement.pre_prepares.iter().map(|signed| self.sign(signed)).collect();
+        let statement = NewView {
+            view: signed.statement.view,
+            view_changes: Bounded::try_from(view_changes).expect("as many"),
+            pre_prepares: Bounded::try_from(pre_prepares).expect("as many"),
+        };
+        self.alphabet.sign(self.id(signed.signer), statement)
+    }
+
+    fn certificate(&self, certificate: &CommitCertificate) -> CommitCertificate {
+        let signatures = self.signatures(&certificate.statement, &certificate.signatures);
+        QuorumCertificate {
+            statement: certificate.statement,
+            signatures: Bounded::try_from(signatures).expect("as many"),
+        }
+    }
+}
