@@ -1,10 +1,11 @@
 //! Messages that exist in a search: signed once, verified once, named by a number.
 
+use crate::scenario::Bodies;
 use std::sync::Arc;
 use varangian_consensus::{
     Batch, CommitCertificate, Delivery, Message, NewView, PrePrepare, PreparedCertificate, Slot, View, ViewChange,
 };
-use varangian_crypto::{Bounded, Digest, QuorumCertificate, ReplicaId, Signature, Signed, Statement};
+use varangian_crypto::{Bounded, Digest, QuorumCertificate, ReplicaId, Signature, Signed, Statement, Verify};
 use varangian_sim::{Options, cluster::Setup};
 
 /// The one slot that is looked at.
@@ -51,21 +52,30 @@ pub struct Alphabet {
     pub setup: Setup,
     /// `A`, then `B`: one command each.
     pub batches: [Arc<Batch>; 2],
+    /// The body of both commands, which is what a new primary proposes of its own; `None` if bodies are messages like others.
+    pub third: Option<Delivery>,
 }
 
-impl Default for Alphabet {
-    fn default() -> Self {
+impl Alphabet {
+    /// The same keys and commands in every search.
+    #[must_use]
+    pub fn new(bodies: Bodies) -> Self {
         let setup = Setup::new(&Options::default());
         let batch = |client: u8, text: &str| {
             let batch = Batch::new(vec![setup.command(client, 1, &[text])]).expect("it has a command");
             Arc::new(batch)
         };
         let batches = [batch(0, "put color blue"), batch(1, "put color red")];
-        Self { setup, batches }
+        let mut commands: Vec<_> = batches.iter().flat_map(|batch| batch.commands().iter().cloned()).collect();
+        commands.sort_by_key(|command| command.identity());
+        let third = (bodies == Bodies::Held).then(|| {
+            let batch = Arc::new(Batch::new(commands).expect("two commands"));
+            let batch = batch.verify(&setup.committee).expect("clients' commands");
+            Delivery::Batch { slot: SLOT, batch }
+        });
+        Self { setup, batches, third }
     }
-}
 
-impl Alphabet {
     /// `replica` signs a statement.
     pub fn sign<S: Statement>(&self, replica: ReplicaId, statement: S) -> Signed<S> {
         self.setup.signer(replica).sign(statement).into_inner()
@@ -74,7 +84,10 @@ impl Alphabet {
     /// Proves a message to the core. `None` if it is none that the model delivers: of another slot, hearsay, questions.
     pub fn know(&self, from: ReplicaId, message: Message) -> Option<Known> {
         let (signer, view, kind) = classify(from, &message)?;
-        let delivery = message.clone().verify(&self.setup.committee).expect("only valid messages are made");
+        if matches!(kind, Kind::Batch(_)) && self.third.is_some() {
+            return None;
+        }
+        let delivery = message.clone().verify(&self.setup.committee).unwrap_or_else(|error| panic!("{from} makes an invalid message: {error}: {message:?}"));
         Some(Known { signer, view, kind, message, delivery })
     }
 

@@ -134,13 +134,25 @@ impl Model for Universe {
         let soup = world.soup(state.soup);
         for (place, id) in HONEST.iter().enumerate() {
             let node = state.nodes[place];
-            let messages = soup.messages.iter().filter(|(_, signer)| signer.0 != *id).map(|(message, _)| *message);
-            let timer = world.scenario.view_change.then_some(EXPIRE);
-            for input in messages.chain(timer) {
+            let matters = |input: u16| {
                 let step = world.step(node, input);
-                if step.node != node || (step.said > 0 && world.grow(state.soup, step.said) != state.soup) {
-                    actions.push(Action { place, input, step });
+                let changes = step.node != node || (step.said > 0 && world.grow(state.soup, step.said) != state.soup);
+                changes.then_some(Action { place, input, step })
+            };
+            let others = soup.messages.iter().filter(|message| message.signer.0 != *id);
+            let mut last_votes = None;
+            for message in others {
+                // Of equal votes that it has not got, one is as good as the other: the honest one of the lowest id, see the documentation.
+                if message.votes.is_some() && message.votes == last_votes {
+                    continue;
                 }
+                if let Some(action) = matters(message.number) {
+                    last_votes = message.votes;
+                    actions.push(action);
+                }
+            }
+            if world.scenario.view_change {
+                actions.extend(matters(EXPIRE));
             }
         }
         if world.scenario.depth.is_some_and(|depth| state.depth >= depth) && !actions.is_empty() {

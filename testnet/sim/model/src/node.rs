@@ -14,10 +14,8 @@ use varangian_runner::sign;
 pub struct Node {
     /// The core.
     pub replica: Replica,
-    /// The command timer that runs, until it has expired once.
+    /// The command timer that runs in view 0. It expires once, for then view 0 is over.
     pub timer: Option<Timer>,
-    /// Whether it has.
-    pub expired: bool,
     /// The highest view in which it said COMMIT.
     pub committed: Option<View>,
     /// Whether it made the NEW-VIEW of view 1.
@@ -44,8 +42,8 @@ impl Node {
         let config = alphabet.setup.config(id);
         let replica =
             Replica::recover(config, 0, Executed::default(), [], &mut effects).expect("an empty store is no lie");
-        let node = Self { replica, timer: None, expired: false, committed: None, drafted: false, decided: None, fault: None };
-        let said = inputs.into_iter().fold(node, |node, input| match node.feed(alphabet, input) {
+        let node = Self { replica, timer: None, committed: None, drafted: false, decided: None, fault: None };
+        let said = inputs.into_iter().fold(node, |node, input| match node.feed(alphabet, &[input]) {
             Some(outcome) => outcome.node,
             None => node,
         });
@@ -63,7 +61,9 @@ impl Node {
             Kind::PrePrepare(_) => known.view < view,
             Kind::Prepare(_) => known.view < view || self.committed >= Some(known.view),
             // The slot is decided once.
-            Kind::Commit(_) | Kind::Certificate(_) => self.replica.issued() >= SLOT,
+            Kind::Commit(_) => self.replica.issued() >= SLOT,
+            // In the certificate's own view its COMMITs do the same.
+            Kind::Certificate(_) => self.replica.issued() >= SLOT || phase == Phase::Changing || known.view >= view,
             // It asks for that view already, and is not to lead it or has done so.
             Kind::ViewChange(_) => {
                 let leads = self.replica.config().primary(known.view) == self.replica.config().id;
@@ -80,24 +80,38 @@ impl Node {
 
     /// Delivers a message whether it can matter or not.
     pub fn hear(&self, alphabet: &Alphabet, known: &Known) -> Option<Outcome> {
-        self.feed(alphabet, Input::Message { from: known.signer, delivery: known.delivery.clone() })
+        let message = Input::Message { from: known.signer, delivery: known.delivery.clone() };
+        match (&known.kind, &alphabet.third) {
+            // The body of the new primary's own batch comes with what names it.
+            (Kind::PrePrepare(_) | Kind::NewView(_), Some(body)) if known.view > View(0) => {
+                let body = Input::Message { from: known.signer, delivery: body.clone() };
+                self.feed(alphabet, &[message, body])
+            }
+            _ => self.feed(alphabet, &[message]),
+        }
+    }
+
+    /// Whether nothing that can still come will make it say or execute anything. `last` is the last view that the scenario enters.
+    #[must_use]
+    pub fn is_at_rest(&self, last: View) -> bool {
+        let done = self.committed == Some(last) && self.replica.phase() == Phase::Active;
+        // Where view 0 is the last, who has left it votes no more.
+        self.decided.is_some() && self.fault.is_none() && (done || (last == View(0) && self.replica.view() > last))
     }
 
     /// The command timer runs out, once.
     pub fn expire(&self, alphabet: &Alphabet) -> Option<Outcome> {
-        let timer = self.timer.filter(|_| !self.expired)?;
-        let outcome = self.feed(alphabet, Input::Timeout(timer))?;
-        Some(Outcome { node: Self { expired: true, timer: None, ..outcome.node }, ..outcome })
+        self.feed(alphabet, &[Input::Timeout(self.timer?)])
     }
 
     /// One input and all that follows from it inside the replica: records are durable at once, own votes come back at once, execution takes
     /// no time. Time stands still.
-    fn feed(&self, alphabet: &Alphabet, input: Input) -> Option<Outcome> {
+    fn feed(&self, alphabet: &Alphabet, inputs: &[Input]) -> Option<Outcome> {
         if self.fault.is_some() {
             return None;
         }
         let mut outcome = Outcome { node: self.clone(), said: Vec::new() };
-        let run = catch_unwind(AssertUnwindSafe(|| outcome.run(alphabet, input)));
+        let run = catch_unwind(AssertUnwindSafe(|| outcome.run(alphabet, inputs)));
         match run {
             Ok(false) => return None,
             Ok(true) => {}
@@ -112,14 +126,14 @@ impl Node {
 }
 
 impl Outcome {
-    /// Whether the first input changed anything that matters.
-    fn run(&mut self, alphabet: &Alphabet, first: Input) -> bool {
+    /// Whether any of it changed anything that matters.
+    fn run(&mut self, alphabet: &Alphabet, inputs: &[Input]) -> bool {
         let id = self.node.replica.config().id;
-        let (mut inputs, mut matters) = (VecDeque::from([first]), false);
+        let (mut inputs, mut matters) = (VecDeque::from(inputs.to_vec()), false);
         while let Some(input) = inputs.pop_front() {
             let (view, phase) = (self.node.replica.view(), self.node.replica.phase());
             let mut effects = Vec::new();
-            // Only the first input may be ignored without a trace; an own vote may be stale when it comes back.
+            // What is ignored changes nothing; also an own vote may be stale when it comes back.
             if self.node.replica.step(0, input, &mut effects).is_err() {
                 continue;
             }
@@ -132,8 +146,11 @@ impl Outcome {
         if let Some(alarm) = self.node.replica.stopped() {
             self.node.fault = Some(format!("an honest replica stops: {alarm}"));
         }
-        if self.node.replica.phase() == Phase::Active && self.node.replica.view() > View(0) {
-            // Nothing but a second view change would come of it.
+        if self.node.replica.view() > View(1) {
+            self.node.fault = Some("asks for view 2, for which the model has no messages".into());
+        }
+        if self.node.replica.view() > View(0) {
+            // Nothing, or a second view change, would come of it.
             self.node.timer = None;
         }
         matters

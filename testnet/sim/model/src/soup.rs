@@ -6,11 +6,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use varangian_consensus::{Commit, Message, PrePrepare, Prepare, PreparedCertificate, View, ViewChange};
 use varangian_crypto::{Bounded, Digest, QuorumCertificate, ReplicaId, Signature};
 
+/// A message that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sent {
+    /// The same in PREPAREs, or COMMITs, of one view for one digest; `None` for all else.
+    pub votes: Option<u16>,
+    /// Whether the faulty replica signed it.
+    pub faulty: bool,
+    /// Who did.
+    pub signer: ReplicaId,
+    /// Its number.
+    pub number: u16,
+}
+
 /// Everything sent so far, and what can be said of it at a glance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Soup {
-    /// Message numbers with their signers, ascending.
-    pub messages: Vec<(u16, ReplicaId)>,
+    /// Ascending: equal votes stand together, honest ones first.
+    pub messages: Vec<Sent>,
     /// An honest replica signed two statements for one place.
     pub double_vote: bool,
     /// COMMITs of a quorum exist, or would with the faulty replica's, for two digests.

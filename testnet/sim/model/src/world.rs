@@ -2,11 +2,12 @@
 //!
 //! Equal is equal in everything; hashes only find, they never decide. So a state of the search is a handful of numbers.
 
-use crate::alphabet::{Alphabet, Known, SLOT};
+use crate::alphabet::{Alphabet, Kind, Known, SLOT};
 use crate::node::{Node, Outcome};
 use crate::scenario::{Bodies, FAULTY, Scenario};
-use crate::soup::{Soup, forge, look};
+use crate::soup::{Sent, Soup, forge, look};
 use crate::table::{Pairs, Row, Table};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use varangian_consensus::{Commit, Delivery, Input, Message, NULL_BATCH, Phase, PrePrepare, View, ViewChange};
@@ -50,6 +51,7 @@ pub struct World {
     /// By which step a node was first reached.
     parents: RwLock<Vec<Option<(u32, u16)>>>,
     soups: Table<Soup>,
+    resting: Mutex<BTreeMap<(ReplicaId, Option<(View, Digest)>), u32>>,
     digests: Mutex<Vec<Digest>>,
     steps: Pairs<Step>,
     grown: Pairs<u32>,
@@ -63,7 +65,7 @@ impl World {
     /// The tables for a scenario, with nothing in them.
     #[must_use]
     pub fn new(scenario: Scenario) -> &'static Self {
-        let alphabet = Alphabet::default();
+        let alphabet = Alphabet::new(scenario.bodies);
         let digests = vec![*alphabet.batches[0].digest(), *alphabet.batches[1].digest(), NULL_BATCH];
         let rows = || scenario.symmetries().iter().map(|_| Row::default()).collect();
         let world = Self {
@@ -77,6 +79,7 @@ impl World {
             nodes: Table::default(),
             parents: RwLock::default(),
             soups: Table::default(),
+            resting: Mutex::default(),
             digests: Mutex::new(digests),
             steps: Pairs::default(),
             grown: Pairs::default(),
@@ -109,7 +112,22 @@ impl World {
         })
     }
 
+    /// Nodes at rest differ in nothing that can still show but what they decided: one stands for all.
     fn number_node(&self, node: Node, parent: Option<(u32, u16)>) -> u32 {
+        if !node.is_at_rest(self.last_view()) {
+            return self.number_any_node(node, parent);
+        }
+        let key = (node.replica.config().id, node.decided);
+        let mut resting = self.resting.lock().expect("nobody panics with it");
+        *resting.entry(key).or_insert_with(|| self.number_any_node(node, parent))
+    }
+
+    /// The last view that the scenario enters.
+    fn last_view(&self) -> View {
+        View(u64::from(self.scenario.view_change))
+    }
+
+    fn number_any_node(&self, node: Node, parent: Option<(u32, u16)>) -> u32 {
         let remember = |_| self.parents.write().expect("nobody panics with it").push(parent);
         self.nodes.number_then(node, remember)
     }
@@ -174,7 +192,9 @@ impl World {
             return *step;
         }
         let before = self.nodes.get(node);
-        let outcome = if input == EXPIRE {
+        let outcome = if before.is_at_rest(self.last_view()) {
+            None
+        } else if input == EXPIRE {
             before.expire(&self.alphabet)
         } else {
             before.deliver(&self.alphabet, &self.known(input))
@@ -202,7 +222,7 @@ impl World {
         if let Some(grown) = self.grown.get(&(soup, said)) {
             return *grown;
         }
-        let mut numbers: Vec<u16> = self.soups.get(soup).messages.iter().map(|(number, _)| *number).collect();
+        let mut numbers: Vec<u16> = self.soups.get(soup).messages.iter().map(|sent| sent.number).collect();
         let mut new = self.lists.get(said).as_ref().clone();
         while !new.is_empty() {
             numbers.append(&mut new);
@@ -220,10 +240,26 @@ impl World {
 
     fn number_soup(&self, numbers: &[u16]) -> u32 {
         let known: Vec<_> = numbers.iter().map(|number| self.known(*number)).collect();
-        let messages = numbers.iter().zip(&known).map(|(number, known)| (*number, known.signer)).collect();
+        let sent = numbers.iter().zip(&known).map(|(number, known)| Sent {
+            votes: self.votes(known),
+            faulty: known.signer == ReplicaId(FAULTY),
+            signer: known.signer,
+            number: *number,
+        });
+        let mut messages: Vec<_> = sent.collect();
+        messages.sort_unstable();
         let mut soup = Soup { messages, ..Soup::default() };
         look(&self.alphabet, &mut soup, &known.iter().map(Arc::as_ref).collect::<Vec<_>>());
         self.soups.number(soup)
+    }
+
+    /// A number for equal votes, see [`Sent::votes`].
+    fn votes(&self, known: &Known) -> Option<u16> {
+        match known.kind {
+            Kind::Prepare(digest) => Some(u16::from(self.decision(known.view, digest)) << 1),
+            Kind::Commit(digest) => Some(u16::from(self.decision(known.view, digest)) << 1 | 1),
+            _ => None,
+        }
     }
 
     /// The decision of a digest in a view, as a byte: the digest's place in the upper half, the view plus one in the lower.
@@ -266,7 +302,7 @@ impl World {
         }
         let messages = &self.soups.get(soup).messages;
         let mut numbers: Vec<_> =
-            messages.iter().map(|(number, _)| self.permute_message(*number, symmetry)).collect();
+            messages.iter().map(|sent| self.permute_message(sent.number, symmetry)).collect();
         numbers.sort_unstable();
         let permuted = self.number_soup(&numbers);
         self.permuted_soups[symmetry].set(soup, permuted);
