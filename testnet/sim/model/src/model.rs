@@ -1,7 +1,8 @@
 //! States, actions and properties, as stateright asks for them.
 
 use crate::scenario::Scenario;
-use crate::world::{EXPIRE, HONEST, Step, World};
+use crate::soup::{Sent, Votes};
+use crate::world::{EXPIRE, HONEST, LEADER, Step, World};
 use stateright::{Model, Property};
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::Ordering;
@@ -39,14 +40,35 @@ impl Hash for State {
     }
 }
 
-/// One thing that happens: a message reaches an honest replica, or its timer expires.
+/// One thing that happens: a message, or the votes that complete a quorum, reach an honest replica, or its timer expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Action {
     /// Which of [`HONEST`].
     pub place: usize,
-    /// The message, or [`EXPIRE`].
-    pub input: u16,
+    /// The messages, or [`EXPIRE`].
+    pub inputs: Inputs,
     step: Step,
+}
+
+/// Messages that reach one replica together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inputs([Option<u16>; 4]);
+
+impl Inputs {
+    fn one(input: u16) -> Self {
+        Self([Some(input), None, None, None])
+    }
+
+    fn push(&mut self, input: u16) {
+        if let Some(place) = self.0.iter_mut().find(|place| place.is_none()) {
+            *place = Some(input);
+        }
+    }
+
+    /// In the order in which they arrive.
+    pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
+        self.0.iter().flatten().copied()
+    }
 }
 
 /// The model that stateright searches.
@@ -87,16 +109,36 @@ impl State {
 }
 
 impl Universe {
+    /// Delivers equal votes, honest ones first, until the replica says or executes something by them; `None` if it never does. Votes are counted
+    /// and nothing else, so one that arrives earlier than it must opens no possibility, see the documentation.
+    fn count(&self, place: usize, node: u32, votes: &[Sent]) -> Option<Action> {
+        let (mut at, mut inputs, mut last) = (node, Inputs::default(), None);
+        let decided = self.world.node(node).decided;
+        for vote in votes.chunk_by(|one, other| one.signer == other.signer).filter_map(|of_one| of_one.first()) {
+            let step = self.world.step(at, vote.number);
+            if step.node == at {
+                continue;
+            }
+            (at, last) = (step.node, Some(step));
+            inputs.push(vote.number);
+            if step.said > 0 || step.fault || (decided.is_none() && step.decided > 0) {
+                return last.map(|step| Action { place, inputs, step });
+            }
+        }
+        None
+    }
+
     /// An action in words.
     #[must_use]
     pub fn describe(&self, action: &Action) -> String {
         let id = HONEST[action.place];
-        let what = if action.input == EXPIRE {
-            format!("r{id}'s command timer expires")
-        } else {
-            let known = self.world.known(action.input);
-            format!("r{id} gets {}", self.world.alphabet.describe(&known))
-        };
+        let gets = action.inputs.iter().map(|input| {
+            if input == EXPIRE {
+                return "its command timer's expiry".into();
+            }
+            self.world.alphabet.describe(&self.world.known(input))
+        });
+        let what = format!("r{id} gets {}", gets.collect::<Vec<_>>().join(", "));
         let node = self.world.node(action.step.node);
         let mut came = Vec::new();
         if let Some((view, digest)) = &node.decided {
@@ -137,18 +179,17 @@ impl Model for Universe {
             let matters = |input: u16| {
                 let step = world.step(node, input);
                 let changes = step.node != node || (step.said > 0 && world.grow(state.soup, step.said) != state.soup);
-                changes.then_some(Action { place, input, step })
+                changes.then(|| Action { place, inputs: Inputs::one(input), step })
             };
-            let others = soup.messages.iter().filter(|message| message.signer.0 != *id);
-            let mut last_votes = None;
-            for message in others {
-                // Of equal votes that it has not got, one is as good as the other: the honest one of the lowest id, see the documentation.
-                if message.votes.is_some() && message.votes == last_votes {
-                    continue;
-                }
-                if let Some(action) = matters(message.number) {
-                    last_votes = message.votes;
-                    actions.push(action);
+            let others = |message: &&Sent| message.signer.0 != *id;
+            for group in soup.messages.chunk_by(|one, other| one.votes == other.votes) {
+                let group: Vec<Sent> = group.iter().filter(others).copied().collect();
+                match group.first().and_then(|first| first.votes) {
+                    None => actions.extend(group.iter().filter_map(|message| matters(message.number))),
+                    Some(Votes::ViewChange) if *id == LEADER => {
+                        actions.extend(group.iter().filter_map(|message| matters(message.number)));
+                    }
+                    Some(_) => actions.extend(self.count(place, node, &group)),
                 }
             }
             if world.scenario.view_change {

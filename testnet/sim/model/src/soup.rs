@@ -6,11 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use varangian_consensus::{Commit, Message, PrePrepare, Prepare, PreparedCertificate, View, ViewChange};
 use varangian_crypto::{Bounded, Digest, QuorumCertificate, ReplicaId, Signature};
 
+/// What is counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Votes {
+    /// PREPAREs of one view for one digest, as [`World::decision`](crate::World) numbers them.
+    Prepare(u8),
+    /// The same of COMMITs.
+    Commit(u8),
+    /// VIEW-CHANGEs, of which only the new primary reads more than their number.
+    ViewChange,
+}
+
 /// A message that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sent {
-    /// The same in PREPAREs, or COMMITs, of one view for one digest; `None` for all else.
-    pub votes: Option<u16>,
+    /// With which others it is counted; `None` if it is not counted.
+    pub votes: Option<Votes>,
     /// Whether the faulty replica signed it.
     pub faulty: bool,
     /// Who did.

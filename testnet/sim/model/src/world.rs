@@ -5,7 +5,7 @@
 use crate::alphabet::{Alphabet, Kind, Known, SLOT};
 use crate::node::{Node, Outcome};
 use crate::scenario::{Bodies, FAULTY, Scenario};
-use crate::soup::{Sent, Soup, forge, look};
+use crate::soup::{Sent, Soup, Votes, forge, look};
 use crate::table::{Pairs, Row, Table};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +15,8 @@ use varangian_crypto::{Digest, ReplicaId, Verify};
 
 /// The honest replicas.
 pub const HONEST: [u16; 3] = [1, 2, 3];
+/// The primary of view 1.
+pub const LEADER: u16 = 1;
 /// In the place of a message's number: the command timer expires.
 pub const EXPIRE: u16 = u16::MAX;
 
@@ -31,6 +33,19 @@ pub struct Step {
     pub entered: bool,
     /// Whether it did what must never happen.
     pub fault: bool,
+}
+
+impl Step {
+    /// What shows of a node, and nothing said.
+    fn none(number: u32, node: &Node, world: &World) -> Self {
+        Self {
+            node: number,
+            said: 0,
+            decided: node.decided.map_or(0, |(view, digest)| world.decision(view, digest)),
+            entered: node.replica.view() == View(1) && node.replica.phase() == Phase::Active,
+            fault: node.fault.is_some(),
+        }
+    }
 }
 
 /// See the module. Lives as long as the process: states refer to it.
@@ -199,22 +214,22 @@ impl World {
         } else {
             before.deliver(&self.alphabet, &self.known(input))
         };
-        let outcome = outcome.unwrap_or_else(|| Outcome { node: before.as_ref().clone(), said: Vec::new() });
+        let step = outcome.map_or(Step::none(node, &before, self), |outcome| self.remember(node, input, outcome));
+        self.steps.insert((node, u32::from(input)), step);
+        step
+    }
+
+    fn remember(&self, node: u32, input: u16, outcome: Outcome) -> Step {
         let from = outcome.node.replica.config().id;
         let mut said: Vec<u16> =
             outcome.said.into_iter().filter_map(|message| self.message(from, message)).collect();
         said.sort_unstable();
         said.dedup();
-        let decided = outcome.node.decided.map_or(0, |(view, digest)| self.decision(view, digest));
-        let fault = outcome.node.fault.is_some();
-        let replica = &outcome.node.replica;
-        let entered = replica.view() == View(1) && replica.phase() == Phase::Active;
+        let step = Step::none(node, &outcome.node, self);
         let parent = Some((node, input));
         let after = self.number_node(outcome.node, parent);
         let said = self.lists.number(said);
-        let step = Step { node: after, said, decided, entered, fault };
-        self.steps.insert((node, u32::from(input)), step);
-        step
+        Step { node: after, said, ..step }
     }
 
     /// The set after `said` was said, and after the faulty replica made what it can of it.
@@ -253,11 +268,11 @@ impl World {
         self.soups.number(soup)
     }
 
-    /// A number for equal votes, see [`Sent::votes`].
-    fn votes(&self, known: &Known) -> Option<u16> {
+    fn votes(&self, known: &Known) -> Option<Votes> {
         match known.kind {
-            Kind::Prepare(digest) => Some(u16::from(self.decision(known.view, digest)) << 1),
-            Kind::Commit(digest) => Some(u16::from(self.decision(known.view, digest)) << 1 | 1),
+            Kind::Prepare(digest) => Some(Votes::Prepare(self.decision(known.view, digest))),
+            Kind::Commit(digest) => Some(Votes::Commit(self.decision(known.view, digest))),
+            Kind::ViewChange(_) => Some(Votes::ViewChange),
             _ => None,
         }
     }
