@@ -1,6 +1,6 @@
 //! Sets of messages that were sent. A set only grows: a message may be delivered at any later time, to anyone, again, or never.
 
-use crate::alphabet::{Alphabet, Kind, Known};
+use crate::alphabet::{Alphabet, Kind, Known, SLOT};
 use crate::scenario::{FAULTY, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 use varangian_consensus::{Commit, Message, PrePrepare, Prepare, PreparedCertificate, View, ViewChange};
@@ -41,19 +41,20 @@ pub struct Soup {
     pub two_certificates: bool,
 }
 
-/// What the faulty replica can make of what others have said. It has said what `known` holds already.
+/// What the faulty replica can make of what others have said, beyond what is among it already.
 pub fn forge(alphabet: &Alphabet, scenario: &Scenario, known: &[&Known]) -> Vec<Message> {
     let faulty = ReplicaId(FAULTY);
-    let quorums = alphabet.setup.committee.quorums();
+    let quorum = alphabet.setup.committee.quorums().quorum();
+    let is_said = |view, kind| known.iter().any(|one| (one.signer, one.view, one.kind) == (faulty, view, kind));
     let mut forged = Vec::new();
     if scenario.lies && scenario.view_change {
-        for digest in shown_candidates(known) {
-            let pre_prepare = PrePrepare { view: View(0), slot: crate::alphabet::SLOT, digest };
+        for digest in prepared(known).into_iter().filter(|digest| !is_said(View(1), Kind::ViewChange(Some(*digest)))) {
             let votes = voters(known, |one| one.view == View(0) && one.kind == Kind::Prepare(digest));
-            if votes.len() + 1 < quorums.quorum() {
+            if votes.len() + 1 < quorum {
                 continue;
             }
-            let prepares = lowest(alphabet, &votes, quorums.quorum() - 1, pre_prepare.prepare());
+            let pre_prepare = PrePrepare { view: View(0), slot: SLOT, digest };
+            let prepares = lowest(alphabet, &votes, quorum - 1, pre_prepare.prepare());
             let certificate = PreparedCertificate {
                 pre_prepare,
                 primary_signature: alphabet.sign(faulty, pre_prepare).signature,
@@ -63,29 +64,23 @@ pub fn forge(alphabet: &Alphabet, scenario: &Scenario, known: &[&Known]) -> Vec<
             let statement = ViewChange { view: View(1), stable: None, prepared };
             forged.push(Message::ViewChange(Box::new(alphabet.sign(faulty, statement))));
         }
-        for digest in begun(known) {
-            let slot = crate::alphabet::SLOT;
-            forged.push(Message::Prepare(alphabet.sign(faulty, Prepare { view: View(1), slot, digest })));
-            forged.push(Message::Commit(alphabet.sign(faulty, Commit { view: View(1), slot, digest })));
+        for digest in begun(known).into_iter().filter(|digest| !is_said(View(1), Kind::Commit(*digest))) {
+            let prepare = Prepare { view: View(1), slot: SLOT, digest };
+            forged.push(Message::Prepare(alphabet.sign(faulty, prepare)));
+            forged.push(Message::Commit(alphabet.sign(faulty, Commit { view: View(1), slot: SLOT, digest })));
         }
     }
     if scenario.certificates {
         for (view, digest) in committed(known) {
             let votes = voters(known, |one| one.view == view && one.kind == Kind::Commit(digest));
-            if votes.len() >= quorums.quorum() {
-                let statement = Commit { view, slot: crate::alphabet::SLOT, digest };
-                let signatures = lowest(alphabet, &votes, quorums.quorum(), statement);
+            if votes.len() >= quorum && !is_said(view, Kind::Certificate(digest)) {
+                let statement = Commit { view, slot: SLOT, digest };
+                let signatures = lowest(alphabet, &votes, quorum, statement);
                 let signatures = Bounded::try_from(signatures).expect("a few");
                 forged.push(Message::Committed(QuorumCertificate { statement, signatures }));
             }
         }
     }
-    let said = |message: &Message| {
-        known.iter().any(|one| alphabet.know(faulty, message.clone()).is_some_and(|new| {
-            (new.signer, new.view, new.kind) == (one.signer, one.view, one.kind)
-        }))
-    };
-    forged.retain(|message| !said(message));
     forged
 }
 
@@ -124,7 +119,7 @@ pub fn look(alphabet: &Alphabet, soup: &mut Soup, known: &[&Known]) {
 }
 
 /// Digests that backups said PREPARE to in view 0.
-fn shown_candidates(known: &[&Known]) -> BTreeSet<Digest> {
+fn prepared(known: &[&Known]) -> BTreeSet<Digest> {
     let prepared = known.iter().filter(|one| one.view == View(0));
     prepared.filter_map(|one| if let Kind::Prepare(digest) = one.kind { Some(digest) } else { None }).collect()
 }
