@@ -1,18 +1,21 @@
 //! Messages that exist in a search: signed once, verified once, named by a number.
 
 use crate::scenario::Bodies;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use varangian_consensus::{
     Batch, CommitCertificate, Delivery, Message, NewView, PrePrepare, PreparedCertificate, Slot, View, ViewChange,
 };
-use varangian_crypto::{Bounded, Digest, QuorumCertificate, ReplicaId, Signature, Signed, Statement, Verify};
+use varangian_crypto::{
+    Bounded, Digest, QuorumCertificate, ReplicaId, Signature, SignatureCache, Signed, Statement, Verify,
+};
 use varangian_sim::{Options, cluster::Setup};
 
 /// The one slot that is looked at.
 pub const SLOT: Slot = Slot(1);
 
 /// What a message is, as far as the model must know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// §4.2, for this digest.
     PrePrepare(Digest),
@@ -45,6 +48,20 @@ pub struct Known {
     pub delivery: Delivery,
 }
 
+/// Good signatures are good for ever, and a search sees the same ones again and again.
+#[derive(Debug, Default)]
+struct Good(Mutex<BTreeSet<Digest>>);
+
+impl SignatureCache for Good {
+    fn knows(&self, proof: &Digest) -> bool {
+        self.0.lock().expect("nobody panics with it").contains(proof)
+    }
+
+    fn learn(&self, proof: Digest) {
+        self.0.lock().expect("nobody panics with it").insert(proof);
+    }
+}
+
 /// Keys of all, clients' commands, and the names of the batches they make.
 #[derive(Debug)]
 pub struct Alphabet {
@@ -54,13 +71,16 @@ pub struct Alphabet {
     pub batches: [Arc<Batch>; 2],
     /// The body of both commands, which is what a new primary proposes of its own; `None` if bodies are messages like others.
     pub third: Option<Delivery>,
+    /// Batches all of whose commands were found to be signed by their clients.
+    valid: Mutex<BTreeSet<Digest>>,
 }
 
 impl Alphabet {
     /// The same keys and commands in every search.
     #[must_use]
     pub fn new(bodies: Bodies) -> Self {
-        let setup = Setup::new(&Options::default());
+        let mut setup = Setup::new(&Options::default());
+        setup.committee = setup.committee.with_cache(Arc::new(Good::default()));
         let batch = |client: u8, text: &str| {
             let batch = Batch::new(vec![setup.command(client, 1, &[text])]).expect("it has a command");
             Arc::new(batch)
@@ -73,7 +93,20 @@ impl Alphabet {
             let batch = batch.verify(&setup.committee).expect("clients' commands");
             Delivery::Batch { slot: SLOT, batch }
         });
-        Self { setup, batches, third }
+        Self { setup, batches, third, valid: Mutex::default() }
+    }
+
+    /// Whether clients signed all that is in a batch.
+    pub fn is_valid(&self, batch: &Batch) -> bool {
+        let mut valid = self.valid.lock().expect("nobody panics with it");
+        if valid.contains(batch.digest()) {
+            return true;
+        }
+        let good = batch.check(&self.setup.committee).is_ok();
+        if good {
+            valid.insert(*batch.digest());
+        }
+        good
     }
 
     /// `replica` signs a statement.
@@ -87,7 +120,10 @@ impl Alphabet {
         if matches!(kind, Kind::Batch(_)) && self.third.is_some() {
             return None;
         }
-        let delivery = message.clone().verify(&self.setup.committee).unwrap_or_else(|error| panic!("{from} makes an invalid message: {error}: {message:?}"));
+        let delivery = message
+            .clone()
+            .verify(&self.setup.committee)
+            .unwrap_or_else(|error| panic!("{from} makes an invalid message: {error}: {message:?}"));
         Some(Known { signer, view, kind, message, delivery })
     }
 

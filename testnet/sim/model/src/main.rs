@@ -23,6 +23,9 @@ struct Arguments {
     /// Threads of the search.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Leave nothing out but symmetry: every message by itself. Slow; its outcomes must be the same.
+    #[arg(long)]
+    plain: bool,
     /// One JSON object per scenario and line.
     #[arg(long)]
     json: bool,
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         if let Some(depth) = arguments.depth {
             scenario.depth = Some(depth).filter(|depth| *depth > 0);
         }
+        scenario.plain = arguments.plain;
         let report: Report = search(scenario, limits);
         good &= report.is_good();
         if arguments.json {

@@ -112,17 +112,17 @@ impl Universe {
     /// Delivers equal votes, honest ones first, until the replica says or executes something by them; `None` if it never does. Votes are counted
     /// and nothing else, so one that arrives earlier than it must opens no possibility, see the documentation.
     fn count(&self, place: usize, node: u32, votes: &[Sent]) -> Option<Action> {
-        let (mut at, mut inputs, mut last) = (node, Inputs::default(), None);
+        let (mut at, mut inputs) = (node, Inputs::default());
         let decided = self.world.node(node).decided;
         for vote in votes.chunk_by(|one, other| one.signer == other.signer).filter_map(|of_one| of_one.first()) {
             let step = self.world.step(at, vote.number);
             if step.node == at {
                 continue;
             }
-            (at, last) = (step.node, Some(step));
+            at = step.node;
             inputs.push(vote.number);
             if step.said > 0 || step.fault || (decided.is_none() && step.decided > 0) {
-                return last.map(|step| Action { place, inputs, step });
+                return Some(Action { place, inputs, step });
             }
         }
         None
@@ -155,6 +155,7 @@ impl Model for Universe {
 
     fn init_states(&self) -> Vec<State> {
         let (nodes, soup) = (self.world.first_nodes(), self.world.first_soup());
+        self.world.see([0; 3], soup);
         vec![State {
             world: self.world,
             nodes,
@@ -185,6 +186,9 @@ impl Model for Universe {
             for group in soup.messages.chunk_by(|one, other| one.votes == other.votes) {
                 let group: Vec<Sent> = group.iter().filter(others).copied().collect();
                 match group.first().and_then(|first| first.votes) {
+                    _ if world.scenario.plain => {
+                        actions.extend(group.iter().filter_map(|message| matters(message.number)));
+                    }
                     None => actions.extend(group.iter().filter_map(|message| matters(message.number))),
                     Some(Votes::ViewChange) if *id == LEADER => {
                         actions.extend(group.iter().filter_map(|message| matters(message.number)));
@@ -216,6 +220,7 @@ impl Model for Universe {
         if self.world.scenario.depth.is_some() {
             next.depth += 1;
         }
+        self.world.see(next.decided, next.soup);
         Some(next)
     }
 
@@ -224,12 +229,8 @@ impl Model for Universe {
             Property::always("agreement: no two honest replicas execute different batches", |_, state: &State| {
                 state.agrees()
             }),
-            Property::always("agreement: no two commit certificates", |_, state: &State| {
-                !state.two_certificates
-            }),
-            Property::always("no honest replica votes twice for one place", |_, state: &State| {
-                !state.double_vote
-            }),
+            Property::always("agreement: no two commit certificates", |_, state: &State| !state.two_certificates),
+            Property::always("no honest replica votes twice for one place", |_, state: &State| !state.double_vote),
             Property::always("validity, and no honest replica fails", |_, state: &State| !state.fault),
         ];
         properties.extend(reachable(&self.world.scenario));
@@ -250,9 +251,7 @@ fn reachable(scenario: &Scenario) -> Vec<Property<Universe>> {
         reachable.extend([
             Property::sometimes("view 1 begins", |_, state: &State| state.entered),
             Property::sometimes("A is executed in view 1", |_, state: &State| state.has_decided(0, 1)),
-            Property::sometimes("the new primary's own batch is executed", |_, state: &State| {
-                state.has_decided(3, 1)
-            }),
+            Property::sometimes("the new primary's own batch is executed", |_, state: &State| state.has_decided(3, 1)),
             Property::sometimes("A is executed in view 0 by one and in view 1 by another", |_, state: &State| {
                 state.has_decided(0, 0) && state.has_decided(0, 1)
             }),

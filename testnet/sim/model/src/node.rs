@@ -52,7 +52,7 @@ impl Node {
     }
 
     /// Whether a message can change nothing that this replica will ever say or execute. What the core would do with it is hold it where only
-    /// evidence and the status exchange look. A test compares the core's answers with and without such messages.
+    /// evidence and the status exchange look.
     #[must_use]
     pub fn is_indifferent_to(&self, known: &Known) -> bool {
         let (view, phase) = (self.replica.view(), self.replica.phase());
@@ -75,11 +75,6 @@ impl Node {
 
     /// Delivers a message. `None` if it changes nothing.
     pub fn deliver(&self, alphabet: &Alphabet, known: &Known) -> Option<Outcome> {
-        if self.is_indifferent_to(known) { None } else { self.hear(alphabet, known) }
-    }
-
-    /// Delivers a message whether it can matter or not.
-    pub fn hear(&self, alphabet: &Alphabet, known: &Known) -> Option<Outcome> {
         let message = Input::Message { from: known.signer, delivery: known.delivery.clone() };
         match (&known.kind, &alphabet.third) {
             // The body of the new primary's own batch comes with what names it.
@@ -138,7 +133,8 @@ impl Outcome {
                 continue;
             }
             self.node.replica.invariants();
-            matters |= !only_evidence(&effects) || (view, phase) != (self.node.replica.view(), self.node.replica.phase());
+            matters |=
+                !only_evidence(&effects) || (view, phase) != (self.node.replica.view(), self.node.replica.phase());
             for effect in effects {
                 self.perform(alphabet, id, effect, &mut inputs);
             }
@@ -198,7 +194,7 @@ impl Outcome {
             Some("executed another body than was decided")
         } else if body == NULL_BATCH && vote.view == View(0) {
             Some("executed a null batch outside of a view change")
-        } else if execution.batch.as_ref().is_some_and(|batch| batch.check(committee).is_err()) {
+        } else if execution.batch.as_ref().is_some_and(|batch| !alphabet.is_valid(batch)) {
             Some("executed a command that no client signed")
         } else if execution.certificate.check(committee).is_err() {
             Some("executed by a certificate that is none")
@@ -212,7 +208,6 @@ impl Outcome {
 /// Whether all that came of a step is a proof against somebody. Such a step is no state of its own: the list of accusations is read by nothing
 /// but the rule that records each once.
 fn only_evidence(effects: &[Effect]) -> bool {
-    let evidence =
-        |effect: &Effect| matches!(effect, Effect::Accuse(_) | Effect::Persist(Record::Evidence(_)));
+    let evidence = |effect: &Effect| matches!(effect, Effect::Accuse(_) | Effect::Persist(Record::Evidence(_)));
     !effects.is_empty() && effects.iter().all(evidence)
 }

@@ -27,6 +27,8 @@ pub struct Scenario {
     pub bodies: Bodies,
     /// Whether a commit certificate travels as such, to replicas that have left its view.
     pub certificates: bool,
+    /// Every message by itself, in every order, whether it can matter or not: to show that what is left out otherwise shows nothing new.
+    pub plain: bool,
     /// Actions in a row that are looked at, if not all.
     pub depth: Option<u16>,
 }
@@ -39,6 +41,7 @@ pub const EQUIVOCATING_PRIMARY: Scenario = Scenario {
     view_change: false,
     bodies: Bodies::Held,
     certificates: false,
+    plain: false,
     depth: None,
 };
 
@@ -54,6 +57,7 @@ pub const SILENT_PRIMARY: Scenario = Scenario {
     view_change: true,
     bodies: Bodies::Held,
     certificates: true,
+    plain: false,
     depth: None,
 };
 
@@ -65,7 +69,8 @@ pub const EQUIVOCATING_PRIMARY_VIEW_CHANGE: Scenario = Scenario {
     view_change: true,
     bodies: Bodies::Held,
     certificates: true,
-    depth: Some(12),
+    plain: false,
+    depth: None,
 };
 
 /// All scenarios, the fastest first.

@@ -2,9 +2,10 @@
 
 use crate::model::Universe;
 use crate::scenario::Scenario;
-use crate::world::World;
+use crate::world::{Visible, World};
 use serde_json::{Value, json};
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub struct Report {
     pub depth: usize,
     /// Distinct replica states, messages, and sets of messages.
     pub sizes: [usize; 3],
+    /// What could be seen from outside, over all states.
+    pub visible: BTreeSet<Visible>,
     /// Wall-clock time.
     pub time: Duration,
     /// Peak resident memory of the process, in MiB.
@@ -107,6 +110,7 @@ pub fn search(scenario: Scenario, limits: Limits) -> Report {
         unique: checker.unique_state_count(),
         depth: checker.max_depth().saturating_sub(1),
         sizes: world.sizes(),
+        visible: world.visible(),
         time,
         memory_mib: memory_mib("VmHWM:"),
         reached: Vec::new(),
@@ -167,7 +171,10 @@ impl Report {
         let mut line = |what: String| writeln!(text, "{what}").expect("memory");
         line(format!("{}: {}", self.scenario.name, self.verdict()));
         line(format!("  states {} · unique {} · depth {}", self.states, self.unique, self.depth));
-        line(format!("  replica states {nodes} · messages {messages} · sets of messages {soups}"));
+        line(format!(
+            "  replica states {nodes} · messages {messages} · sets of messages {soups} · outcomes {}",
+            self.visible.len()
+        ));
         line(format!("  {:.1} s · {} MiB", self.time.as_secs_f64(), self.memory_mib));
         for (what, reached) in &self.reached {
             line(format!("  {} {what}", if *reached { "✔ reached:" } else { "✘ not reached:" }));
@@ -196,6 +203,7 @@ impl Report {
             "replica_states": nodes,
             "messages": messages,
             "message_sets": soups,
+            "outcomes": self.visible.len(),
             "seconds": self.time.as_secs_f64(),
             "memory_mib": self.memory_mib,
             "reached": self.reached.iter().map(|(what, reached)| json!({"what": what, "reached": reached})).collect::<Vec<_>>(),

@@ -7,7 +7,7 @@ use crate::node::{Node, Outcome};
 use crate::scenario::{Bodies, FAULTY, Scenario};
 use crate::soup::{Sent, Soup, Votes, forge, look};
 use crate::table::{Pairs, Row, Table};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use varangian_consensus::{Commit, Delivery, Input, Message, NULL_BATCH, Phase, PrePrepare, View, ViewChange};
@@ -34,6 +34,9 @@ pub struct Step {
     /// Whether it did what must never happen.
     pub fault: bool,
 }
+
+/// What anyone outside can see of a state: what each replica decided, and who said what. Of symmetric ones the least.
+pub type Visible = ([u8; 3], BTreeSet<(ReplicaId, View, Kind)>);
 
 impl Step {
     /// What shows of a node, and nothing said.
@@ -68,6 +71,8 @@ pub struct World {
     soups: Table<Soup>,
     resting: Mutex<BTreeMap<(ReplicaId, Option<(View, Digest)>), u32>>,
     digests: Mutex<Vec<Digest>>,
+    visible: Mutex<BTreeSet<Visible>>,
+    seen: Pairs<()>,
     steps: Pairs<Step>,
     grown: Pairs<u32>,
     /// One row for each of the scenario's symmetries.
@@ -96,6 +101,8 @@ impl World {
             soups: Table::default(),
             resting: Mutex::default(),
             digests: Mutex::new(digests),
+            visible: Mutex::default(),
+            seen: Pairs::default(),
             steps: Pairs::default(),
             grown: Pairs::default(),
             permuted_nodes: rows(),
@@ -129,7 +136,7 @@ impl World {
 
     /// Nodes at rest differ in nothing that can still show but what they decided: one stands for all.
     fn number_node(&self, node: Node, parent: Option<(u32, u16)>) -> u32 {
-        if !node.is_at_rest(self.last_view()) {
+        if self.scenario.plain || !node.is_at_rest(self.last_view()) {
             return self.number_any_node(node, parent);
         }
         let key = (node.replica.config().id, node.decided);
@@ -207,12 +214,12 @@ impl World {
             return *step;
         }
         let before = self.nodes.get(node);
-        let outcome = if before.is_at_rest(self.last_view()) {
-            None
-        } else if input == EXPIRE {
+        let outcome = if input == EXPIRE {
             before.expire(&self.alphabet)
         } else {
-            before.deliver(&self.alphabet, &self.known(input))
+            let known = self.known(input);
+            let skipped = before.is_at_rest(self.last_view()) || before.is_indifferent_to(&known);
+            if skipped && !self.scenario.plain { None } else { before.deliver(&self.alphabet, &known) }
         };
         let step = outcome.map_or(Step::none(node, &before, self), |outcome| self.remember(node, input, outcome));
         self.steps.insert((node, u32::from(input)), step);
@@ -221,8 +228,7 @@ impl World {
 
     fn remember(&self, node: u32, input: u16, outcome: Outcome) -> Step {
         let from = outcome.node.replica.config().id;
-        let mut said: Vec<u16> =
-            outcome.said.into_iter().filter_map(|message| self.message(from, message)).collect();
+        let mut said: Vec<u16> = outcome.said.into_iter().filter_map(|message| self.message(from, message)).collect();
         said.sort_unstable();
         said.dedup();
         let step = Step::none(node, &outcome.node, self);
@@ -316,8 +322,7 @@ impl World {
             return permuted;
         }
         let messages = &self.soups.get(soup).messages;
-        let mut numbers: Vec<_> =
-            messages.iter().map(|sent| self.permute_message(sent.number, symmetry)).collect();
+        let mut numbers: Vec<_> = messages.iter().map(|sent| self.permute_message(sent.number, symmetry)).collect();
         numbers.sort_unstable();
         let permuted = self.number_soup(&numbers);
         self.permuted_soups[symmetry].set(soup, permuted);
@@ -336,6 +341,32 @@ impl World {
         let permuted = self.message(known.signer, permuted).expect("of the same kind");
         self.permuted_messages[symmetry].set(message.into(), permuted.into());
         permuted
+    }
+
+    /// Remembers what can be seen of a state.
+    pub fn see(&self, decided: [u8; 3], soup: u32) {
+        let key = (u32::from_le_bytes([decided[0], decided[1], decided[2], 0]), soup);
+        if self.seen.insert(key, ()).is_some() {
+            return;
+        }
+        let said: Vec<_> = self.soup(soup).messages.iter().map(|sent| self.known(sent.number)).collect();
+        let identity = [0, 1, 2, 3];
+        let images = self.scenario.symmetries().iter().chain([&identity]);
+        let visible = images.map(|image| {
+            let mut moved = [0; 3];
+            for (place, id) in HONEST.iter().enumerate() {
+                moved[usize::from(image[usize::from(*id)]) - 1] = decided[place];
+            }
+            let said = said.iter().map(|known| (ReplicaId(image[known.signer.index()]), known.view, known.kind));
+            (moved, said.collect())
+        });
+        self.visible.lock().expect("nobody panics with it").extend(visible.min());
+    }
+
+    /// All that was seen.
+    #[must_use]
+    pub fn visible(&self) -> BTreeSet<Visible> {
+        self.visible.lock().expect("nobody panics with it").clone()
     }
 
     /// Whether the search was told to stop.
