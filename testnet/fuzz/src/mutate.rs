@@ -6,7 +6,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -16,7 +16,7 @@ impl Random {
     /// A number below `bound`, or 0.
     pub fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound.max(1)).unwrap_or(u64::MAX);
-        usize::try_from(self.next() % bound).unwrap_or(0)
+        usize::try_from(self.draw() % bound).unwrap_or(0)
     }
 }
 
@@ -31,9 +31,9 @@ pub fn mutate(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
         let at = random.below(bytes.len());
         match random.below(8) {
             0 | 1 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
-            2 if !bytes.is_empty() => bytes[at] = random.next().to_le_bytes()[0],
+            2 if !bytes.is_empty() => bytes[at] = random.draw().to_le_bytes()[0],
             3 => bytes.truncate(at),
-            4 => bytes.insert(at.min(bytes.len()), random.next().to_le_bytes()[0]),
+            4 => bytes.insert(at.min(bytes.len()), random.draw().to_le_bytes()[0]),
             5 => {
                 let edge = EDGES[random.below(EDGES.len())].to_le_bytes();
                 for (place, byte) in bytes.iter_mut().skip(at).zip(edge) {

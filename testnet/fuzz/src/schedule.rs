@@ -6,6 +6,8 @@ use varangian_sim::{Cluster, Loss, Options, TimerKind};
 
 /// Bytes of a schedule that are looked at.
 const LONGEST: usize = 600;
+/// Commands of a run: no more than one client's share of a pool, so that asking once more is enough.
+const MOST: usize = 8;
 /// Steps in which a healed cluster must have answered everything.
 const PATIENCE: usize = 40_000;
 
@@ -68,7 +70,7 @@ impl Run {
             9 => {
                 self.cluster.fire_timer(id, TimerKind::Status);
             }
-            10 if self.sent.len() < 10 => self.submit(detail),
+            10 if self.sent.len() < MOST => self.submit(detail),
             11 if up => {
                 let losses = [Loss::POWER, Loss::KILL, Loss::AFTER_SYNC];
                 self.cluster.crash(id, losses[place / 4 % 3]);

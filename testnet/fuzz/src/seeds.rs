@@ -232,7 +232,7 @@ pub fn schedules() -> Vec<Vec<u8>> {
     let schedule = |faulty: u8| {
         // A command to all, so that there is something to agree on, then anything.
         let mut bytes = vec![faulty, 10, 0x0f];
-        bytes.extend((0..120).map(|_| random.next().to_le_bytes()[0]));
+        bytes.extend((0..120).map(|_| random.draw().to_le_bytes()[0]));
         bytes
     };
     (0..22).chain([0xff, 0xfe]).map(schedule).collect()

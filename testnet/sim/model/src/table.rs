@@ -46,7 +46,7 @@ impl<T: Eq + Hash> Table<T> {
     }
 
     /// Values so far.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.values.read().expect("nobody panics with it").len()
     }
 }

@@ -35,6 +35,9 @@ pub struct Step {
     pub fault: bool,
 }
 
+/// Whose rest, after which decision.
+type Rest = (ReplicaId, Option<(View, Digest)>);
+
 /// What anyone outside can see of a state: what each replica decided, and who said what. Of symmetric ones the least.
 pub type Visible = ([u8; 3], BTreeSet<(ReplicaId, View, Kind)>);
 
@@ -69,7 +72,7 @@ pub struct World {
     /// By which step a node was first reached.
     parents: RwLock<Vec<Option<(u32, u16)>>>,
     soups: Table<Soup>,
-    resting: Mutex<BTreeMap<(ReplicaId, Option<(View, Digest)>), u32>>,
+    resting: Mutex<BTreeMap<Rest, u32>>,
     digests: Mutex<Vec<Digest>>,
     visible: Mutex<BTreeSet<Visible>>,
     seen: Pairs<()>,
@@ -377,6 +380,6 @@ impl World {
     /// Distinct nodes, messages and sets so far.
     #[must_use]
     pub fn sizes(&self) -> [usize; 3] {
-        [self.nodes.len(), self.messages.len(), self.soups.len()]
+        [self.nodes.count(), self.messages.count(), self.soups.count()]
     }
 }
