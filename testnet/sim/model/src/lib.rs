@@ -29,5 +29,5 @@ pub mod world;
 
 pub use model::{Action, State, Universe};
 pub use scenario::{Bodies, Scenario};
-pub use search::{Limits, Report, Verdict, search};
+pub use search::{Limits, Report, Verdict, search, walk};
 pub use world::World;

@@ -140,6 +140,24 @@ pub fn search(scenario: Scenario, limits: Limits) -> Report {
     report
 }
 
+/// Walks at random from the beginning to the end, `walks` times, and gives what could be seen on the way. Far deeper than a plain search comes.
+#[must_use]
+pub fn walk(scenario: Scenario, walks: usize) -> BTreeSet<Visible> {
+    let universe = Universe { world: World::new(scenario) };
+    let mut draw = 0_u64;
+    for _ in 0..walks {
+        let mut states = universe.init_states();
+        while let Some(state) = states.pop() {
+            let mut actions = Vec::new();
+            universe.actions(&state, &mut actions);
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let place = (draw >> 33) as usize % actions.len().max(1);
+            states.extend(actions.get(place).and_then(|action| universe.next_state(&state, *action)));
+        }
+    }
+    universe.world.visible()
+}
+
 impl Report {
     /// Whether nothing was violated, and everything that must be reachable was reached. A search to a depth need not reach everything.
     #[must_use]
