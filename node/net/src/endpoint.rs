@@ -127,7 +127,11 @@ pub(crate) fn server_config(
     Ok(config)
 }
 
-fn tls_server(identity: &Identity, role: Role, clients: Option<Pinned>) -> Result<rustls::ServerConfig, NetError> {
+/// TLS as a server of `role` speaks it: what a stranger's first bytes meet. `clients`: the keys it accepts; `None` asks for no key at all.
+///
+/// # Errors
+/// [`NetError`] if the identity makes no settings.
+pub fn tls_server(identity: &Identity, role: Role, clients: Option<Pinned>) -> Result<rustls::ServerConfig, NetError> {
     let builder = rustls::ServerConfig::builder_with_provider(identity::provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(tls)?;
@@ -160,7 +164,11 @@ pub(crate) fn client_config(
     Ok(config)
 }
 
-fn tls_client(
+/// TLS as a dialler of `role` speaks it. `identity`: what it proves itself with; `expected`: the one key that it accepts.
+///
+/// # Errors
+/// [`NetError`] if the identity makes no settings.
+pub fn tls_client(
     identity: Option<&Identity>,
     role: Role,
     expected: &NetworkKey,

@@ -148,7 +148,7 @@ impl FrameReader {
 
 /// Puts frames together from whatever pieces arrive.
 #[derive(Debug)]
-struct Assembler {
+pub struct Assembler {
     limit: usize,
     header: [u8; HEADER],
     header_length: usize,
@@ -156,17 +156,23 @@ struct Assembler {
 }
 
 impl Assembler {
-    fn new(limit: usize) -> Self {
+    /// `limit`: bytes of a frame without its header.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self { limit, header: [0; HEADER], header_length: 0, body: BytesMut::new() }
     }
 
     /// Whether no frame has begun.
-    fn is_idle(&self) -> bool {
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
         self.header_length == 0
     }
 
-    /// Consumes what is unread, up to the end of one frame.
-    fn take(&mut self, unread: &mut Bytes) -> Result<Option<Bytes>, FrameError> {
+    /// Consumes what is unread, up to the end of one frame; gives the frame if it is whole.
+    ///
+    /// # Errors
+    /// [`FrameError::TooLarge`] if a header announces more than the limit.
+    pub fn take(&mut self, unread: &mut Bytes) -> Result<Option<Bytes>, FrameError> {
         let count = unread.len().min(HEADER - self.header_length);
         self.header[self.header_length..][..count].copy_from_slice(&unread[..count]);
         self.header_length += count;
