@@ -26,6 +26,10 @@ struct Arguments {
     /// Leave nothing out but symmetry: every message by itself. Slow; its outcomes must be the same.
     #[arg(long)]
     plain: bool,
+    /// Switch on a bug on purpose.
+    #[cfg(feature = "seeded-bugs")]
+    #[arg(long, value_parser = bug, default_value = "weak-quorum")]
+    bug: varangian_crypto::seeded::Bug,
     /// One JSON object per scenario and line.
     #[arg(long)]
     json: bool,
@@ -37,8 +41,15 @@ fn named(name: &str) -> Result<Scenario, String> {
     found.ok_or_else(|| format!("the scenarios are {}", names.join(", ")))
 }
 
+#[cfg(feature = "seeded-bugs")]
+fn bug(name: &str) -> Result<varangian_crypto::seeded::Bug, String> {
+    varangian_crypto::seeded::Bug::named(name).ok_or_else(|| format!("there is no bug {name:?}"))
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    #[cfg(feature = "seeded-bugs")]
+    varangian_crypto::seeded::seed(Some(arguments.bug));
     let limits = Limits {
         time: Duration::from_secs(arguments.seconds),
         memory_mib: arguments.memory,

@@ -1,7 +1,7 @@
 //! The scenarios, as far as a test has time for them. `cargo run --release -p varangian-model` does the rest.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![cfg(not(feature = "mutant-weak-quorum"))]
+#![cfg(not(feature = "seeded-bugs"))]
 
 use std::time::Duration;
 use varangian_model::scenario::{

@@ -1,7 +1,7 @@
-//! A broken quorum is found in seconds: `cargo test --release -p varangian-model --features mutant-weak-quorum`, which is a build by itself.
+//! A broken quorum is found in seconds: `cargo test --release -p varangian-model --features seeded-bugs`, which is a build by itself.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![cfg(feature = "mutant-weak-quorum")]
+#![cfg(feature = "seeded-bugs")]
 
 use std::time::Duration;
 use varangian_model::scenario::{EQUIVOCATING_PRIMARY, EQUIVOCATING_PRIMARY_VIEW_CHANGE, SILENT_PRIMARY};
@@ -9,6 +9,7 @@ use varangian_model::{Limits, Scenario, Verdict, search};
 
 #[track_caller]
 fn forks(scenario: Scenario) {
+    varangian_crypto::seeded::seed(Some(varangian_crypto::seeded::Bug::WeakQuorum));
     let limits = Limits { time: Duration::from_secs(60), ..Limits::default() };
     let report = search(scenario, limits);
     println!("{}", report.text());
