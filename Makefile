@@ -18,6 +18,7 @@ build: needs ## the two programs
 
 test: needs build lint deny ## everything
 	$(CARGO) test --release --workspace
+	$(CARGO) test --release -p varangian-sim -p varangian-model --features seeded-bugs --test sensitivity --test weak_quorum
 
 lint: needs ## format and clippy
 	$(CARGO) fmt --all -- --check
