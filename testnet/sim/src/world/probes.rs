@@ -58,6 +58,7 @@ probes! {
     RestartInViewChange = "a restart into a view change",
     StartRefused = "a damaged store refused to start",
     Resumed = "a replica stood still and went on",
+    QuorumEdge = "one replica alone had a quorum",
     Swizzled = "links were clogged one by one",
     LinkFull = "a link was full",
     InboxFull = "an inbox was full",

@@ -1,0 +1,54 @@
+//! A primary that does not stand by what it said (faults, rows 1 and 22).
+//!
+//! Its proposals are honest. But to whoever missed one, or seems to have, as a backup does that was just restarted, it says another: the same commands in
+//! another order, with their body. After a restart of its own it has forgotten the bodies, and says the truth again.
+//!
+//! Defence: what a backup accepted is on its disk before it says so, and binds it however often it restarts; both pre-prepares together are evidence.
+
+use super::behaviour::Behaviour;
+use super::hand::Hand;
+use super::telling::reordered;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use varangian_consensus::{Batch, Message, PrePrepare, Record, Slot, View, Vote};
+use varangian_crypto::ReplicaId;
+use varangian_runner::Io;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct RecantingPrimary {
+    /// The other story of its proposals, two windows of them at most.
+    others: BTreeMap<(View, Slot), Arc<Batch>>,
+}
+
+impl Behaviour for RecantingPrimary {
+    fn persisting(&mut self, hand: &Hand, records: &[Record]) {
+        for pair in records.windows(2) {
+            if let [Record::Batch { slot, batch }, Record::Proposed(proposal)] = pair
+                && proposal.slot == *slot
+                && hand.strikes(proposal.view, Some(*slot))
+                && let Some(other) = reordered(batch)
+                && hand.fits(other.encoded().len() as u64, other.operation_count())
+            {
+                self.others.insert((proposal.view, *slot), Arc::new(other));
+            }
+        }
+        while self.others.len() as u64 > hand.window().saturating_mul(2) {
+            self.others.pop_first();
+        }
+    }
+
+    fn send(&mut self, hand: &Hand, to: ReplicaId, message: Message, io: &mut dyn Io) {
+        let said = match &message {
+            Message::PrePrepare(own) if hand.is_own(own) => Some(own.statement),
+            _ => None,
+        };
+        match said.and_then(|said| Some((said, self.others.get(&(said.view, said.slot))?))) {
+            Some((said, other)) => {
+                hand.lie(io, to, Vote::PrePrepare(PrePrepare { digest: *other.digest(), ..said }));
+                io.send(to, Message::Batch { slot: said.slot, batch: other.clone() });
+            }
+            None => io.send(to, message),
+        }
+    }
+}
