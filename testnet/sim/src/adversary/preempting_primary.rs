@@ -1,7 +1,8 @@
 //! A new primary that is ahead of its own NEW-VIEW (faults, rows 1 and 13).
 //!
-//! Its NEW-VIEW is the true one, but before it every peer hears a pre-prepare of the same view for each of its slots, with another batch: another one that it
-//! knows for that slot, else the null batch, which needs no body; in the place of a null batch, the last one that it wrote. The bodies follow the NEW-VIEW.
+//! Its NEW-VIEW is the true one, but a tick before it every peer hears a pre-prepare of the same view for each of its slots, with another batch: another one
+//! that it knows for that slot, else the null batch, which needs no body; in the place of a null batch, the last one that it wrote. The bodies follow the
+//! NEW-VIEW. Its own core is in time.
 //!
 //! Defence: what a NEW-VIEW settles is settled, whatever came before it; both together are evidence.
 
@@ -18,6 +19,8 @@ use varangian_runner::Io;
 pub struct PreemptingPrimary {
     /// The last two batches that it wrote for a slot, two windows of them at most.
     bodies: BTreeMap<Slot, Vec<Arc<Batch>>>,
+    /// The NEW-VIEW that waits for the next tick, and what each peer hears after it.
+    next: Option<(Message, Vec<(ReplicaId, Vec<Message>)>)>,
 }
 
 impl PreemptingPrimary {
@@ -61,17 +64,29 @@ impl Behaviour for PreemptingPrimary {
         }
     }
 
+    fn tick(&mut self, _: &Hand, io: &mut dyn Io) {
+        let Some((new_view, bodies)) = self.next.take() else { return };
+        for (peer, bodies) in bodies {
+            io.send(peer, new_view.clone());
+            for body in bodies {
+                io.send(peer, body);
+            }
+        }
+    }
+
     fn vote(&mut self, hand: &Hand, vote: Vote, io: &mut dyn Io) {
         let order = match &vote {
             Vote::NewView(draft) if hand.strikes(draft.view, None) => draft.order.clone(),
             _ => return io.vote(vote),
         };
-        let bodies: Vec<_> = hand.peers().map(|peer| (peer, self.preempt(hand, peer, &order, io))).collect();
-        io.vote(vote);
-        for (peer, bodies) in bodies {
-            for body in bodies {
-                io.send(peer, body);
+        match hand.sign(vote.clone()) {
+            Ok((delivery, message)) => {
+                io.deliver(delivery);
+                let bodies = hand.peers().map(|peer| (peer, self.preempt(hand, peer, &order, io))).collect();
+                self.next = Some((message, bodies));
             }
+            // It cannot be signed: the shell underneath finds the same.
+            Err(_) => io.vote(vote),
         }
     }
 

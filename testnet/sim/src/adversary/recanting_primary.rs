@@ -1,7 +1,7 @@
 //! A primary that does not stand by what it said (faults, rows 1 and 22).
 //!
-//! Its proposals are honest. But to whoever missed one, or seems to have, as a backup does that was just restarted, it says another: the same commands in
-//! another order, with their body. After a restart of its own it has forgotten the bodies, and says the truth again.
+//! Its proposals are honest. But whoever connects anew and has missed one, or seems to have, hears another: the same commands in another order, with their
+//! body. It may have been restarted and have forgotten. After a restart of its own the primary has forgotten the bodies, and says the truth again.
 //!
 //! Defence: what a backup accepted is on its disk before it says so, and binds it however often it restarts; both pre-prepares together are evidence.
 
@@ -19,6 +19,8 @@ use varangian_runner::Io;
 pub struct RecantingPrimary {
     /// The other story of its proposals, two windows of them at most.
     others: BTreeMap<(View, Slot), Arc<Batch>>,
+    /// What was proposed last when this peer connected; its own core greets it with a status then.
+    before: BTreeMap<ReplicaId, (View, Slot)>,
 }
 
 impl Behaviour for RecantingPrimary {
@@ -41,8 +43,13 @@ impl Behaviour for RecantingPrimary {
     fn send(&mut self, hand: &Hand, to: ReplicaId, message: Message, io: &mut dyn Io) {
         let said = match &message {
             Message::PrePrepare(own) if hand.is_own(own) => Some(own.statement),
+            Message::Status(_) => {
+                self.before.extend(self.others.keys().next_back().map(|last| (to, *last)));
+                None
+            }
             _ => None,
         };
+        let said = said.filter(|said| self.before.get(&to).is_some_and(|last| (said.view, said.slot) <= *last));
         match said.and_then(|said| Some((said, self.others.get(&(said.view, said.slot))?))) {
             Some((said, other)) => {
                 hand.lie(io, to, Vote::PrePrepare(PrePrepare { digest: *other.digest(), ..said }));

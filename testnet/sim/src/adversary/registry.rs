@@ -88,7 +88,7 @@ pub static ATTACKS: [Kind; 47] = [
     },
     Kind {
         name: "recant",
-        description: "as primary, says a proposal again in another order to whoever seems to have missed it",
+        description: "as primary, says its proposals again in another order to whoever connects anew",
         rows: &[1, 22],
         defence: "what a backup accepted is durable and binds it; both pre-prepares are evidence",
         evidence: &[TWO_PRE_PREPARES],

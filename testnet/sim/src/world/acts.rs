@@ -7,8 +7,11 @@ use crate::checks::{Invariant, Violation, ensure};
 use crate::cluster::event::{self, Event};
 use crate::cluster::io::Act;
 use crate::cluster::node::{TimerKind, Work};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use varangian_consensus::{Alarm, Delivery, Execution, Input, Message, NULL_BATCH, Record, Slot, Verdict, Vote};
+use varangian_consensus::{
+    Alarm, Delivery, Execution, Input, Message, NULL_BATCH, PrePrepare, Record, Slot, Verdict, Vote,
+};
 use varangian_crypto::{Digest, ReplicaId, Verify};
 use varangian_runner::{Token, sign};
 
@@ -251,9 +254,20 @@ impl World<'_> {
                 if draft.order.iter().any(|vote| vote.digest == NULL_BATCH) {
                     self.probes.hit(Probe::NullInNewView);
                 }
-                let carried = draft.view_changes.iter().flat_map(|signed| signed.statement.prepared.iter());
-                if carried.into_iter().any(|certificate| certificate.pre_prepare.view.0 + 2 <= draft.view.0) {
-                    self.probes.hit(Probe::CarriedOverTwoViews);
+                let mut prepared = BTreeMap::new();
+                for certificate in draft.view_changes.iter().flat_map(|signed| signed.statement.prepared.iter()) {
+                    let PrePrepare { view, slot, digest } = certificate.pre_prepare;
+                    prepared.insert((slot, view), digest);
+                    if view.0 + 2 <= draft.view.0 {
+                        self.probes.hit(Probe::CarriedOverTwoViews);
+                    }
+                }
+                let in_turn = prepared.iter().zip(prepared.iter().skip(1));
+                for (_, (_, above)) in in_turn.filter(|(one, other)| one.0.0 == other.0.0 && one.1 != other.1) {
+                    self.probes.hit(Probe::TwoInOneSlot);
+                    if *above == NULL_BATCH {
+                        self.probes.hit(Probe::NullOverBatch);
+                    }
                 }
             }
             Vote::ViewChange(_) => self.probes.hit(Probe::ViewChangeAsked),

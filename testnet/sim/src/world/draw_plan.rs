@@ -16,20 +16,8 @@ const CALM: u64 = 8;
 const REAL: u64 = 20;
 
 /// Attacks that a single wrong line in a replica would let through: half of all that are played.
-const SHARP: [&str; 12] = [
-    "recant",
-    "bad-signature",
-    "prepare-own",
-    "forge",
-    "pre-empt",
-    "null-slot",
-    "drop-slot",
-    "equivocate",
-    "hide-prepared",
-    "two-view-changes",
-    "view-storm",
-    "duplicate",
-];
+const SHARP: [&str; 8] =
+    ["recant", "bad-signature", "prepare-own", "forge", "view-storm", "drop-slot", "null-slot", "pre-empt"];
 
 /// What a run is like as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +91,7 @@ pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
         plan.rest = faulty.iter().map(|node| (*node, Rest::Runs)).collect();
         return plan;
     }
-    if draw.percent(50) {
+    if draw.percent(60) {
         // Most primaries' attacks strike at the first reigns only.
         let first = draw.below(2) as usize;
         faulty.retain(|node| *node != first);
@@ -288,7 +276,7 @@ fn occasions(draw: &mut Draw, plan: &Plan, evil: &Evil) -> Vec<(Micros, Fault)> 
     let n = usize::from(plan.n);
     let count = if draw.percent(70) { draw.between(1, 6) } else { 0 };
     let one = |draw: &mut Draw| {
-        let at = draw.between(SECOND / 10, plan.heal_at - SECOND / 10);
+        let at = draw.between(SECOND / 10, plan.heal_at / 3);
         let other = (usize::from(evil.replica) + 1 + draw.below(n as u64 - 1) as usize) % n;
         let rows = attack.kind().rows;
         if rows.contains(&13) {

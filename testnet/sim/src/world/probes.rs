@@ -33,6 +33,8 @@ probes! {
     NullInNewView = "a NEW-VIEW carried a null batch",
     NullExecuted = "a null batch was executed",
     CarriedOverTwoViews = "a prepared certificate was carried over two views",
+    TwoInOneSlot = "view changes told of two batches that were prepared for one slot",
+    NullOverBatch = "view changes told of a null batch that was prepared above another",
     StableInViewChange = "a checkpoint became stable during a view change",
     StableByCertificate = "a stable checkpoint came as a certificate",
     DecidedByCertificate = "a decision came as a certificate",
