@@ -1,7 +1,8 @@
-//! A primary that does not stand by what it said (faults, rows 1 and 22).
+//! A primary that does not stand by what it said (faults, rows 1, 9 and 22).
 //!
 //! Its proposals are honest. But whoever connects anew and has missed one, or seems to have, hears another: the same commands in another order, with their
 //! body. It may have been restarted and have forgotten. After a restart of its own the primary has forgotten the bodies, and says the truth again.
+//! It keeps its COMMITs to itself, so that a slot waits for every honest replica.
 //!
 //! Defence: what a backup accepted is on its disk before it says so, and binds it however often it restarts; both pre-prepares together are evidence.
 
@@ -40,9 +41,22 @@ impl Behaviour for RecantingPrimary {
         }
     }
 
+    fn vote(&mut self, hand: &Hand, vote: Vote, io: &mut dyn Io) {
+        match &vote {
+            Vote::Commit(own) if self.others.contains_key(&(own.view, own.slot)) => hand.tell(io, vote, []),
+            _ => io.vote(vote),
+        }
+    }
+
     fn send(&mut self, hand: &Hand, to: ReplicaId, message: Message, io: &mut dyn Io) {
         let said = match &message {
             Message::PrePrepare(own) if hand.is_own(own) => Some(own.statement),
+            Message::Commit(own) if hand.is_own(own) => {
+                if self.others.contains_key(&(own.statement.view, own.statement.slot)) {
+                    return;
+                }
+                None
+            }
             Message::Status(_) => {
                 self.before.extend(self.others.keys().next_back().map(|last| (to, *last)));
                 None

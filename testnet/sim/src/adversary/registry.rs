@@ -88,8 +88,8 @@ pub static ATTACKS: [Kind; 47] = [
     },
     Kind {
         name: "recant",
-        description: "as primary, says its proposals again in another order to whoever connects anew",
-        rows: &[1, 22],
+        description: "as primary, keeps its COMMITs and tells whoever connects anew its proposals in another order",
+        rows: &[1, 9, 22],
         defence: "what a backup accepted is durable and binds it; both pre-prepares are evidence",
         evidence: &[TWO_PRE_PREPARES],
         besides: &[],

@@ -15,9 +15,9 @@ const CALM: u64 = 8;
 /// Seeds of which one has real signatures.
 const REAL: u64 = 20;
 
-/// Attacks that a single wrong line in a replica would let through: half of all that are played.
+/// Attacks that a single wrong line in a replica would let through are half of all that are played; those that need most luck are here more than once.
 const SHARP: [&str; 8] =
-    ["recant", "bad-signature", "prepare-own", "forge", "view-storm", "drop-slot", "null-slot", "pre-empt"];
+    ["recant", "recant", "pre-empt", "pre-empt", "bad-signature", "prepare-own", "forge", "null-slot"];
 
 /// What a run is like as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
     let evils = match profile {
         Profile::Calm => 50,
         Profile::Edge => 10,
-        Profile::Usual | Profile::Storm => 65,
+        Profile::Usual | Profile::Storm => 70,
     };
     let byzantine = if draw.percent(evils) { draw.between(1, f as u64) as usize } else { 0 };
     if calm {
@@ -91,9 +91,9 @@ pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
         plan.rest = faulty.iter().map(|node| (*node, Rest::Runs)).collect();
         return plan;
     }
-    if draw.percent(60) {
+    if draw.percent(70) {
         // Most primaries' attacks strike at the first reigns only.
-        let first = draw.below(2) as usize;
+        let first = draw.pick(&[0, 0, 1]);
         faulty.retain(|node| *node != first);
         faulty.insert(0, first);
     }
@@ -104,6 +104,11 @@ pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
         Profile::Edge => edges(draw, &plan),
         _ => faults(draw, &plan, &faulty[byzantine..]),
     };
+    if profile == Profile::Storm {
+        // Whoever begins a view may do it a second time.
+        let drafts = (0..draw.below(6)).map(|_| (draw.below(plan.heal_at), drafted(draw, n.into())));
+        plan.faults.extend(drafts.collect::<Vec<_>>());
+    }
     let occasions: Vec<_> = plan.adversaries.iter().flat_map(|evil| occasions(draw, &plan, evil)).collect();
     plan.faults.extend(occasions);
     plan.faults.sort_by_key(|(at, _)| *at);
@@ -237,15 +242,15 @@ fn machine(draw: &mut Draw, calm: bool) -> Machine {
 
 fn evil(draw: &mut Draw, node: usize, n: u16, calm: bool) -> Evil {
     let replica = node as u16;
-    match draw.below(10) {
+    match draw.below(14) {
         0 => return Evil { replica, how: How::Twins { second: draw.below(1 << n) } },
         1 => return Evil { replica, how: How::Garbles(draw.between(1, 50) * 10_000) },
         _ => {}
     }
-    let name = match draw.below(2) {
+    let name = match draw.percent(55) {
         // In calm it is views that must not move.
-        0 if calm => "view-storm",
-        0 => draw.pick(&SHARP),
+        true if calm => "view-storm",
+        true => draw.pick(&SHARP),
         _ => ATTACKS[draw.below(ATTACKS.len() as u64) as usize].name,
     };
     // A kind's own name always names it.
@@ -274,7 +279,7 @@ fn evil(draw: &mut Draw, node: usize, n: u16, calm: bool) -> Evil {
 fn occasions(draw: &mut Draw, plan: &Plan, evil: &Evil) -> Vec<(Micros, Fault)> {
     let How::Attack(attack) = evil.how else { return Vec::new() };
     let n = usize::from(plan.n);
-    let count = if draw.percent(70) { draw.between(1, 6) } else { 0 };
+    let count = if draw.percent(80) { draw.between(1, 8) } else { 0 };
     let one = |draw: &mut Draw| {
         let at = draw.between(SECOND / 10, plan.heal_at / 3);
         let other = (usize::from(evil.replica) + 1 + draw.below(n as u64 - 1) as usize) % n;
@@ -295,6 +300,13 @@ fn occasions(draw: &mut Draw, plan: &Plan, evil: &Evil) -> Vec<(Micros, Fault)> 
 fn crash(draw: &mut Draw, node: usize, moment: Moment) -> Fault {
     let down = draw.pick(&[MILLISECOND, 20 * MILLISECOND, 200 * MILLISECOND]);
     if draw.percent(50) { Fault::Kill { node, moment, down } } else { Fault::PowerLoss { node, moment, down } }
+}
+
+/// A replica dies as it begins a view.
+fn drafted(draw: &mut Draw, n: u64) -> Fault {
+    let moment = Moment::Said(Written::Draft, draw.pick(&[0, 0, MILLISECOND, 20 * MILLISECOND]));
+    let node = draw.below(n) as usize;
+    crash(draw, node, moment)
 }
 
 /// A replica dies soon after it has said something.

@@ -667,6 +667,13 @@ fn a_recanting_primary_tells_another_story_to_those_who_come_back() {
     }
     io.send(ReplicaId(2), own(&setup, 0, first));
     assert_eq!(hears(&setup, 0, 2, &mut io), [own(&setup, 0, first)], "it was there all the time");
+    for (proposal, heard) in [(first, 0), (third, 1)] {
+        io.vote(Vote::Commit(proposal.commit()));
+        let calls = take(&mut io);
+        assert_eq!((counted(&setup, 0, &calls).len(), super::recorder::heard(&setup, 0, 2, &calls).len()), (1, heard));
+        io.send(ReplicaId(2), Message::Commit(setup.signer(ReplicaId(0)).sign(proposal.commit()).into_inner()));
+        assert_eq!(hears(&setup, 0, 2, &mut io).len(), heard, "nor when it is asked for");
+    }
     io.send(ReplicaId(2), status());
     take(&mut io);
     for _ in 0..2 {
