@@ -91,8 +91,8 @@ pub static ATTACKS: [Kind; 47] = [
         description: "as primary, keeps its COMMITs and tells whoever connects anew its proposals in another order",
         rows: &[1, 9, 22],
         defence: "what a backup accepted is durable and binds it; both pre-prepares are evidence",
-        evidence: &[TWO_PRE_PREPARES],
-        besides: &[],
+        evidence: &[],
+        besides: &[TWO_PRE_PREPARES],
         behaviour: || Box::new(RecantingPrimary::default()),
     },
     Kind {
@@ -361,8 +361,8 @@ pub static ATTACKS: [Kind; 47] = [
         description: "as new primary, gives the slots of its NEW-VIEW to other batches just before it",
         rows: &[1, 13],
         defence: "what a NEW-VIEW settles is settled, whatever came first; both are evidence",
-        evidence: &[TWO_PRE_PREPARES],
-        besides: &[],
+        evidence: &[],
+        besides: &[TWO_PRE_PREPARES],
         behaviour: || Box::new(PreemptingPrimary::default()),
     },
     Kind {
