@@ -19,8 +19,8 @@ use varangian_runner::Io;
 pub struct PreemptingPrimary {
     /// The last two batches that it wrote for a slot, two windows of them at most.
     bodies: BTreeMap<Slot, Vec<Arc<Batch>>>,
-    /// The NEW-VIEW that waits for the next tick, and what each peer hears after it.
-    next: Option<(Message, Vec<(ReplicaId, Vec<Message>)>)>,
+    /// What waits for the next tick: the NEW-VIEW, and the bodies after it.
+    next: Vec<(ReplicaId, Message)>,
 }
 
 impl PreemptingPrimary {
@@ -65,12 +65,8 @@ impl Behaviour for PreemptingPrimary {
     }
 
     fn tick(&mut self, _: &Hand, io: &mut dyn Io) {
-        let Some((new_view, bodies)) = self.next.take() else { return };
-        for (peer, bodies) in bodies {
-            io.send(peer, new_view.clone());
-            for body in bodies {
-                io.send(peer, body);
-            }
+        for (peer, message) in std::mem::take(&mut self.next) {
+            io.send(peer, message);
         }
     }
 
@@ -82,8 +78,11 @@ impl Behaviour for PreemptingPrimary {
         match hand.sign(vote.clone()) {
             Ok((delivery, message)) => {
                 io.deliver(delivery);
-                let bodies = hand.peers().map(|peer| (peer, self.preempt(hand, peer, &order, io))).collect();
-                self.next = Some((message, bodies));
+                self.next.clear();
+                for peer in hand.peers() {
+                    let bodies = self.preempt(hand, peer, &order, io);
+                    self.next.extend([message.clone()].into_iter().chain(bodies).map(|message| (peer, message)));
+                }
             }
             // It cannot be signed: the shell underneath finds the same.
             Err(_) => io.vote(vote),
