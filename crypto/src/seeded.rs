@@ -87,7 +87,7 @@ bugs! {
     JoinAlone, "join-alone", &[ViewChange], "one replica's VIEW-CHANGE is enough to join it";
     NewViewTimerMissing, "new-view-timer-missing", &[ViewChange], "nobody watches for the NEW-VIEW";
     PromiseBindsLate, "promise-binds-late", &[ViewChange], "votes go on until the own VIEW-CHANGE comes back signed";
-    AccusesTheInnocent, "accuses-the-innocent", &[ViewChange], "VIEW-CHANGEs for two different views are taken for a conflict";
+    AccusesTheInnocent, "accuses-the-innocent", &[ViewChange], "in a view change, VIEW-CHANGEs for two different views are taken for a conflict";
     OwnVotesNotRepeated, "own-votes-not-repeated", &[Restart], "a restarted replica does not say its own votes again";
     VotesForgotten, "votes-forgotten", &[Restart], "a restarted replica has forgotten what it accepted";
     NextSlotForgotten, "next-slot-forgotten", &[Restart], "a restarted primary fills slots again that it had filled";

@@ -67,7 +67,8 @@ impl Replica {
             if held.statement == signed.statement {
                 return Err(Ignored::Duplicate);
             }
-            if held.statement.view == view || seeded(Bug::AccusesTheInnocent) {
+            let late = seeded(Bug::AccusesTheInnocent) && self.phase == Phase::Changing;
+            if held.statement.view == view || late {
                 let conflict = Conflict { first: held.clone(), second: signed };
                 self.accuse(turn, Evidence::ViewChanges(Box::new(conflict)));
                 return Ok(());

@@ -3,11 +3,13 @@
 //! - [`invariant`]: the list.
 //! - [`votes`]: what honest replicas sign and write.
 //! - [`certificates`]: what they rely on.
+//! - [`bodies`]: that what is certified can be had.
 //! - [`order`]: what a new view carries over, by another algorithm.
 //! - [`log`]: what was agreed, replayed.
 //! - [`replies`]: what clients see.
 //! - [`replicas`]: what a replica shows of itself.
 
+pub mod bodies;
 pub mod certificates;
 pub mod invariant;
 pub mod log;
@@ -18,7 +20,7 @@ pub mod votes;
 
 pub use invariant::{Held, Invariant, Violation, ensure};
 
-use crate::cluster::disk::{Answer, ExecutedSlot};
+use crate::cluster::disk::{Answer, Disk, ExecutedSlot};
 use crate::cluster::setup::Setup;
 use log::Log;
 use replicas::Replicas;
@@ -116,6 +118,20 @@ impl Checks {
                 format!("slot {slot} was decided in {} and prepared otherwise in {view}", commit.view)
             })
         })
+    }
+
+    /// What an honest replica just wrote certifies bodies that others have too, on these intact `disks`; `lost` others are damaged.
+    ///
+    /// # Errors
+    /// [`Invariant::BodiesRetrievable`].
+    pub fn retrievable<'a>(
+        &self,
+        records: &[Record],
+        disks: impl Iterator<Item = (ReplicaId, &'a Disk)> + Clone,
+        lost: usize,
+    ) -> Held {
+        let honest = disks.filter(|(id, _)| !self.byzantine.contains(id));
+        bodies::check(records, honest, self.committee.quorums(), self.byzantine.len(), lost)
     }
 
     /// Evidence names nobody honest, and proves itself.

@@ -3,7 +3,7 @@
 //! - [`plan`]: everything about a run that a person would call a decision, as data; [`fault`]: what befalls replicas and network.
 //! - [`draw`]: where numbers come from.
 //! - `queue`: what happens when. `node`: a replica, its disk and its clock. `net`: links and connections.
-//! - `drive`: what replicas ask for, done. `befall`: faults. `clients`: commands and replies.
+//! - `drive`: what happens inside of replicas. `acts`: what they ask for, done. `befall`: faults; `edge`: one of them. `clients`: commands and replies.
 //! - `healthy`: the liveness phase.
 //! - [`probes`]: rare states, and how often a run met them.
 //!
@@ -20,10 +20,12 @@ pub mod fault;
 pub mod plan;
 pub mod probes;
 
+mod acts;
 mod befall;
 mod clients;
 mod draw_plan;
 mod drive;
+mod edge;
 mod healthy;
 mod net;
 mod node;
@@ -120,6 +122,7 @@ pub struct World<'a> {
     /// Highest view of an honest replica.
     views: u64,
     phase: healthy::Phase,
+    edge: Option<edge::AtTheEdge>,
     doing: Doing,
     trace: Vec<String>,
 }
@@ -200,6 +203,7 @@ impl<'a> World<'a> {
             waited: 0,
             views: 0,
             phase: healthy::Phase::Safety,
+            edge: None,
             doing: Doing::Running,
             trace: Vec::new(),
         };
@@ -244,6 +248,7 @@ impl<'a> World<'a> {
             Happening::Resume { node, life } => self.resume(node, life),
             Happening::Heals { from, to, both_ways } => self.end_partition(from, to, both_ways),
             Happening::Fault(place) => self.befall(place),
+            Happening::EdgeEnds(place) => self.end_edge(place),
             Happening::Clogs { from, during } => self.clog_all_of(from, during),
             Happening::Act(place) => self.act_of_client(place),
             Happening::Request { client, node, command } => self.request(client, node, &command),

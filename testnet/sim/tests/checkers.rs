@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 use varangian_consensus::{
-    Batch, Checkpoint, Command, Commit, CommitCertificate, Conflict, Evidence, NewViewDraft, PrePrepare, Prepare,
-    PreparedCertificate, Record, Slot, StableCheckpoint, Verdict, View, ViewChange, Vote,
+    Batch, Checkpoint, Command, Commit, CommitCertificate, Conflict, Evidence, NULL_BATCH, NewViewDraft, PrePrepare,
+    Prepare, PreparedCertificate, Record, Slot, StableCheckpoint, Verdict, View, ViewChange, Vote,
 };
 use varangian_crypto::{Bounded, Digest, QuorumCertificate, ReplicaId, Statement};
 use varangian_sim::checks::{Checks, Held};
@@ -311,4 +311,26 @@ fn evidence_against_somebody_honest_or_that_proves_nothing() {
     checks.accused(R1, &proof).unwrap();
     let nothing = Evidence::PrePrepares(Conflict { first: signed(1), second: signed(1) });
     breaks(checks.accused(R1, &nothing), Invariant::EvidenceIsJust);
+}
+
+#[test]
+fn a_certified_body_that_too_few_have() {
+    let (cluster, mut checks) = scene();
+    let record = |slot, digest| [Record::Prepared(prepared(&cluster.setup, 0, slot, digest))];
+    let digest = |slot| *done(&cluster, slot).batch.unwrap().digest();
+    let disks = |ids: std::ops::Range<u16>| ids.map(|id| (ReplicaId(id), cluster.disk(id)));
+    checks.retrievable(&record(1, digest(1)), disks(0..4), 0).unwrap();
+    checks.retrievable(&record(1, digest(1)), disks(0..2), 0).unwrap();
+    // Of one only, of nobody, in another slot than it was voted for in.
+    breaks(checks.retrievable(&record(1, digest(1)), disks(0..1), 0), Invariant::BodiesRetrievable);
+    breaks(checks.retrievable(&record(1, Digest::from_bytes([7; 32])), disks(0..4), 0), Invariant::BodiesRetrievable);
+    breaks(checks.retrievable(&record(2, digest(1)), disks(0..4), 0), Invariant::BodiesRetrievable);
+    // What a liar has does not count.
+    checks.byzantine.insert(R1);
+    breaks(checks.retrievable(&record(1, digest(1)), disks(0..2), 0), Invariant::BodiesRetrievable);
+    checks.retrievable(&record(1, digest(1)), disks(0..3), 0).unwrap();
+    // A quorum that lost a disk and has a liar is one honest disk.
+    checks.retrievable(&record(1, digest(1)), disks(0..2), 1).unwrap();
+    // The null batch has no body.
+    checks.retrievable(&record(3, NULL_BATCH), disks(0..0), 0).unwrap();
 }

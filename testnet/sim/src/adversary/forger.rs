@@ -10,7 +10,9 @@
 use super::behaviour::Behaviour;
 use super::hand::{Hand, another};
 use super::saying::{is_struck, place};
-use varangian_consensus::{Checkpoint, Commit, Message, NewView, PrePrepare, Prepare, Slot, View, ViewChange, Vote};
+use varangian_consensus::{
+    Checkpoint, Commit, Message, NULL_BATCH, NewView, PrePrepare, Prepare, Slot, View, ViewChange, Vote,
+};
 use varangian_crypto::{Bounded, Digest, QuorumCertificate, ReplicaId, Signature, Signed, Statement};
 use varangian_runner::Io;
 
@@ -66,7 +68,9 @@ fn forgeries(hand: &Hand, view: View, slot: Slot) -> Vec<Message> {
     for signers in lists(hand, beyond) {
         all.push(Message::Committed(certificate(hand, commit, &signers)));
         all.push(Message::Stable(certificate(hand, checkpoint, &signers)));
-        all.push(Message::Decided { certificate: certificate(hand, commit, &signers), batch: None });
+        // Nobody need have the body of the null batch.
+        let null = Commit { digest: NULL_BATCH, ..commit };
+        all.push(Message::Decided { certificate: certificate(hand, null, &signers), batch: None });
     }
     all
 }

@@ -12,8 +12,8 @@
 //! - [`wrapper`]: the wrapped `Io`.
 //! - [`behaviour`]: what a behaviour may rewrite.
 //! - [`hand`]: the key, the peers and the trigger that a behaviour works with; [`saying`]: what is said, and the place it belongs to.
-//! - A file per behaviour. Primaries: [`silent_primary`], [`retelling_primary`] with its [`telling`]s, [`lying_new_primary`]. Whoever keeps things back
-//!   is a [`muffler`]: [`body_withholder`], [`dark_keeper`], [`crasher`], [`omitter`]; and [`vote_withholder`], [`latecomer`]. Whoever signs too much:
+//! - A file per behaviour. Primaries: [`silent_primary`], [`retelling_primary`] with its [`telling`]s, [`lying_new_primary`], [`preempting_primary`],
+//!   [`recanting_primary`], [`preparing_primary`]. Whoever keeps things back is a [`muffler`]: [`body_withholder`], [`dark_keeper`], [`crasher`], [`omitter`]; and [`vote_withholder`], [`latecomer`]. Whoever signs too much:
 //!   [`double_voter`], [`amnesiac`], [`far_seer`], [`forger`], [`replayer`], [`view_stormer`], [`lying_view_changer`], [`lying_checkpointer`].
 //!   [`bad_source`] answers badly, and [`colluder`]s share a plan.
 //!
@@ -37,6 +37,9 @@ pub mod lying_new_primary;
 pub mod lying_view_changer;
 pub mod muffler;
 pub mod omitter;
+pub mod preempting_primary;
+pub mod preparing_primary;
+pub mod recanting_primary;
 pub mod registry;
 pub mod replayer;
 pub mod retelling_primary;

@@ -19,6 +19,9 @@ use super::lying_checkpointer::{Lie, LyingCheckpointer};
 use super::lying_new_primary::{LyingNewPrimary, Wrong};
 use super::lying_view_changer::{Claim, LyingViewChanger};
 use super::omitter::Omitter;
+use super::preempting_primary::PreemptingPrimary;
+use super::preparing_primary::PreparingPrimary;
+use super::recanting_primary::RecantingPrimary;
 use super::replayer::Replayer;
 use super::retelling_primary::{Audience, RetellingPrimary};
 use super::silent_primary::SilentPrimary;
@@ -37,7 +40,7 @@ const TWO_NEW_VIEWS: &str = "two new views for one view";
 const TWO_CHECKPOINTS: &str = "two checkpoints for one slot";
 
 /// All kinds, in the order of the table of attacks.
-pub static ATTACKS: [Kind; 44] = [
+pub static ATTACKS: [Kind; 47] = [
     Kind {
         name: "silent",
         description: "sends nothing in the views that it leads",
@@ -82,6 +85,15 @@ pub static ATTACKS: [Kind; 44] = [
         evidence: &[TWO_PRE_PREPARES],
         besides: &[],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Reordered, Audience::One)),
+    },
+    Kind {
+        name: "recant",
+        description: "as primary, keeps its COMMITs and tells whoever connects anew its proposals in another order",
+        rows: &[1, 9, 22],
+        defence: "what a backup accepted is durable and binds it; both pre-prepares are evidence",
+        evidence: &[],
+        besides: &[TWO_PRE_PREPARES],
+        behaviour: || Box::new(RecantingPrimary::default()),
     },
     Kind {
         name: "censor",
@@ -246,6 +258,15 @@ pub static ATTACKS: [Kind; 44] = [
         behaviour: || Box::new(Forger),
     },
     Kind {
+        name: "prepare-own",
+        description: "as primary, also sends the PREPAREs that accept its own pre-prepares",
+        rows: &[9, 11],
+        defence: "a primary's pre-prepare is its vote, and it has no other",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::new(PreparingPrimary),
+    },
+    Kind {
         name: "view-storm",
         description: "asks for ever higher views",
         rows: &[12],
@@ -334,6 +355,15 @@ pub static ATTACKS: [Kind; 44] = [
         evidence: &[TWO_NEW_VIEWS, INVALID_NEW_VIEW, TWO_PRE_PREPARES],
         besides: &[TWO_VIEW_CHANGES],
         behaviour: || Box::new(LyingNewPrimary::new(Wrong::Twice)),
+    },
+    Kind {
+        name: "pre-empt",
+        description: "as new primary, gives the slots of its NEW-VIEW to other batches just before it",
+        rows: &[1, 13],
+        defence: "what a NEW-VIEW settles is settled, whatever came first; both are evidence",
+        evidence: &[],
+        besides: &[TWO_PRE_PREPARES],
+        behaviour: || Box::new(PreemptingPrimary::default()),
     },
     Kind {
         name: "wrong-checkpoint",

@@ -5,6 +5,7 @@ use super::fault::{Fault, Moment};
 use super::node::{Doom, Stage};
 use super::queue::Happening;
 use super::{Held, Micros, Probe, World, healthy};
+use varangian_consensus::Record;
 
 impl World<'_> {
     pub(super) fn befall(&mut self, place: usize) -> Held {
@@ -53,6 +54,10 @@ impl World<'_> {
                 self.net.disconnect(one, other);
                 self.connect_later(one, other);
             }
+            Fault::QuorumEdge { during, .. } => {
+                self.edge = Some(super::edge::AtTheEdge { place, gone_in: None });
+                self.queue.after(during, Happening::EdgeEnds(place));
+            }
             Fault::Rot { node, lost } => {
                 self.crash(node, true, 500_000)?;
                 let at = &mut self.nodes[node];
@@ -70,7 +75,7 @@ impl World<'_> {
         pairs.filter(|(one, other)| one != other && on(from, *one) && on(to, *other)).collect()
     }
 
-    fn partition(&mut self, from: u64, to: u64, both_ways: bool, breaks: bool) {
+    pub(super) fn partition(&mut self, from: u64, to: u64, both_ways: bool, breaks: bool) {
         for (one, other) in self.pairs(from, to) {
             self.net.block(one, other);
             if both_ways {
@@ -110,12 +115,13 @@ impl World<'_> {
 
     fn doom_at(&mut self, node: usize, moment: Moment, power: bool, down: Micros) -> Held {
         let at = &mut self.nodes[node];
-        let after = match moment {
+        let commit = match moment {
             Moment::Now => return self.crash(node, power, down),
-            Moment::BeforeSync(count) | Moment::BeforeMark(count) | Moment::AfterMark(count) => count,
+            Moment::BeforeSync(count) | Moment::BeforeMark(count) | Moment::AfterMark(count) => at.commits + count,
+            Moment::Said(..) => Doom::UNKNOWN,
         };
         if at.lives() {
-            at.doom.push(Doom { commit: at.commits + after, moment, power, down });
+            at.doom.push(Doom { commit, moment, power, down });
         }
         Ok(())
     }
@@ -133,6 +139,30 @@ impl World<'_> {
         if let Some(doom) = at.doom.iter().find(meets).copied() {
             let life = at.life;
             self.queue.after(0, Happening::Crash { node, life, power: doom.power, down: doom.down });
+        }
+    }
+
+    /// A group commit of these records begins: some crash may have waited for it.
+    pub(super) fn doom_records(&mut self, node: usize, records: &[Record]) {
+        let at = &mut self.nodes[node];
+        for doom in at.doom.iter_mut().filter(|doom| doom.commit == Doom::UNKNOWN) {
+            if let Moment::Said(what, _) = doom.moment
+                && records.iter().any(|record| what.is(record))
+            {
+                doom.commit = at.commits;
+            }
+        }
+    }
+
+    /// Crashes soon, if it was this group commit whose votes a crash waited for.
+    pub(super) fn doom_after_votes(&mut self, node: usize) {
+        let at = &self.nodes[node];
+        let (life, commits) = (at.life, at.commits);
+        for doom in at.doom.iter().filter(|doom| doom.commit == commits) {
+            if let Moment::Said(_, after) = doom.moment {
+                let (power, down) = (doom.power, doom.down);
+                self.queue.after(after, Happening::Crash { node, life, power, down });
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Micros;
 use super::draw::Draw;
-use super::fault::{Fault, Moment};
+use super::fault::{Edge, Fault, Moment, Written};
 use super::net::{GOOD_INBOX, GOOD_LINK};
 use super::plan::{Act, Evil, How, Machine, Network, Plan, Rest, What};
 use crate::adversary::{ATTACKS, Attack, Probability, Span, Trigger};
@@ -15,15 +15,37 @@ const CALM: u64 = 8;
 /// Seeds of which one has real signatures.
 const REAL: u64 = 20;
 
+/// Attacks that a single wrong line in a replica would let through are half of all that are played; those that need most luck are here more than once.
+const SHARP: [&str; 8] =
+    ["recant", "recant", "pre-empt", "pre-empt", "bad-signature", "prepare-own", "forge", "null-slot"];
+
+/// What a run is like as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Profile {
+    /// Synchronous, with an honest primary.
+    Calm,
+    /// Anything.
+    Usual,
+    /// Time-outs as short as a few messages, and many small slots under way: views end in the middle of everything.
+    Storm,
+    /// The same among well connected replicas, with a scheduler at the quorum's edge: see [`Edge`].
+    Edge,
+}
+
 /// See [`Plan::draw`].
 pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
-    let calm = seed % CALM == CALM - 1;
-    let storm = !calm && draw.percent(30);
+    let profile = match draw.below(100) {
+        _ if seed % CALM == CALM - 1 => Profile::Calm,
+        0..30 => Profile::Storm,
+        30..45 => Profile::Edge,
+        _ => Profile::Usual,
+    };
+    let calm = profile == Profile::Calm;
     let n = draw.pick(&[4, 4, 4, 4, 4, 4, 4, 5, 6, 7, 7, 10]);
-    let parameters = match (calm, storm) {
-        (true, _) => calm_parameters(draw),
-        (_, true) => storm_parameters(draw),
-        _ => parameters(draw),
+    let parameters = match profile {
+        Profile::Calm => calm_parameters(draw),
+        Profile::Usual => parameters(draw),
+        Profile::Storm | Profile::Edge => storm_parameters(draw),
     };
     let heal_at = if n > 7 { draw.between(3, 20) } else { draw.between(5, 60) } * SECOND;
     let honest_clients = draw.between(1, 4) as u8;
@@ -35,7 +57,7 @@ pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
         honest_clients,
         clients,
         calm,
-        network: if calm { calm_network(draw, n) } else { network(draw, n, storm) },
+        network: if calm { calm_network(draw, n) } else { network(draw, n, profile) },
         nodes: (0..n).map(|_| machine(draw, calm)).collect(),
         adversaries: Vec::new(),
         commands: Vec::new(),
@@ -47,22 +69,49 @@ pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
         parameters,
     };
     plan.commands = commands(draw, &plan);
-    if storm {
+    if matches!(profile, Profile::Storm | Profile::Edge) {
         // All at once, again and again: pipelines fill, and views end in the middle of them.
         let burst = draw.between(1, 4) * SECOND;
         plan.commands.iter_mut().for_each(|act| act.at = act.at / burst * burst);
     }
-    if calm {
-        plan.core = (0..usize::from(n)).collect();
-        return plan;
-    }
     let mut faulty = draw.order(n.into());
     let f = plan.quorums().f();
-    let byzantine = if draw.percent(55) { draw.between(1, f as u64) as usize } else { 0 };
+    let evils = match profile {
+        Profile::Calm => 50,
+        Profile::Edge => 10,
+        Profile::Usual | Profile::Storm => 70,
+    };
+    let byzantine = if draw.percent(evils) { draw.between(1, f as u64) as usize } else { 0 };
+    if calm {
+        // The primary is honest; what a backup does must not move it.
+        faulty.retain(|node| *node != 0);
+        faulty.truncate(byzantine);
+        plan.adversaries = faulty.iter().map(|node| evil(draw, *node, n, calm)).collect();
+        plan.core = (0..usize::from(n)).filter(|node| !faulty.contains(node)).collect();
+        plan.rest = faulty.iter().map(|node| (*node, Rest::Runs)).collect();
+        return plan;
+    }
+    if draw.percent(70) {
+        // Most primaries' attacks strike at the first reigns only.
+        let first = draw.pick(&[0, 0, 1]);
+        faulty.retain(|node| *node != first);
+        faulty.insert(0, first);
+    }
     let rotten = if byzantine < f && draw.percent(12) { 1 } else { 0 };
     faulty.truncate(byzantine + rotten);
-    plan.adversaries = faulty[..byzantine].iter().map(|node| evil(draw, *node, n)).collect();
-    plan.faults = faults(draw, &plan, &faulty[byzantine..]);
+    plan.adversaries = faulty[..byzantine].iter().map(|node| evil(draw, *node, n, calm)).collect();
+    plan.faults = match profile {
+        Profile::Edge => edges(draw, &plan),
+        _ => faults(draw, &plan, &faulty[byzantine..]),
+    };
+    if profile == Profile::Storm {
+        // Whoever begins a view may do it a second time.
+        let drafts = (0..draw.below(6)).map(|_| (draw.below(plan.heal_at), drafted(draw, n.into())));
+        plan.faults.extend(drafts.collect::<Vec<_>>());
+    }
+    let occasions: Vec<_> = plan.adversaries.iter().flat_map(|evil| occasions(draw, &plan, evil)).collect();
+    plan.faults.extend(occasions);
+    plan.faults.sort_by_key(|(at, _)| *at);
     choose_core(draw, &mut plan, &faulty);
     plan
 }
@@ -101,7 +150,7 @@ fn parameters(draw: &mut Draw) -> Parameters {
     }
 }
 
-/// Time-outs as short as a few messages, and many small slots under way: views end in the middle of everything.
+/// See [`Profile::Storm`].
 fn storm_parameters(draw: &mut Draw) -> Parameters {
     let interval = draw.pick(&[4, 8]);
     let window = interval * 2;
@@ -148,8 +197,13 @@ fn calm_network(draw: &mut Draw, n: u16) -> Network {
     Network { delays, link: GOOD_LINK, inbox: GOOD_INBOX, ..Network::default() }
 }
 
-fn network(draw: &mut Draw, n: u16, storm: bool) -> Network {
-    let kind = if storm { 2 } else { draw.below(4) };
+fn network(draw: &mut Draw, n: u16, profile: Profile) -> Network {
+    let (storm, edge) = (profile == Profile::Storm, profile == Profile::Edge);
+    let kind = match profile {
+        Profile::Storm => 2,
+        Profile::Edge => draw.below(2),
+        Profile::Calm | Profile::Usual => draw.below(4),
+    };
     let mut delay = || match kind {
         0 => draw.between(50, 1000),
         1 => draw.between(1, 10) * MILLISECOND,
@@ -158,9 +212,15 @@ fn network(draw: &mut Draw, n: u16, storm: bool) -> Network {
     };
     let delays = (0..n).map(|_| (0..n).map(|_| delay()).collect()).collect();
     let mut rate = |percent: u64, most: u64| if draw.percent(percent) { draw.between(1, most) * 10_000 } else { 0 };
-    let (loss, duplicates, late) = (rate(if storm { 90 } else { 55 }, 30), rate(40, 20), rate(50, 25));
+    let (loss, duplicates, late) = match profile {
+        Profile::Edge => (rate(20, 5), rate(20, 20), rate(20, 5)),
+        _ => (rate(if storm { 90 } else { 55 }, 30), rate(40, 20), rate(50, 25)),
+    };
     let lateness = draw.pick(&[10, 100, 1000, 4000]) * MILLISECOND;
-    let (link, inbox) = (draw.pick(&[8, 32, GOOD_LINK]), draw.pick(&[8, 64, GOOD_INBOX]));
+    let (link, inbox) = match edge {
+        true => (GOOD_LINK, GOOD_INBOX),
+        false => (draw.pick(&[8, 32, GOOD_LINK]), draw.pick(&[8, 64, GOOD_INBOX])),
+    };
     Network { delays, loss, duplicates, late, lateness, link, inbox }
 }
 
@@ -180,21 +240,30 @@ fn machine(draw: &mut Draw, calm: bool) -> Machine {
     }
 }
 
-fn evil(draw: &mut Draw, node: usize, n: u16) -> Evil {
+fn evil(draw: &mut Draw, node: usize, n: u16, calm: bool) -> Evil {
     let replica = node as u16;
-    match draw.below(10) {
+    match draw.below(14) {
         0 => return Evil { replica, how: How::Twins { second: draw.below(1 << n) } },
         1 => return Evil { replica, how: How::Garbles(draw.between(1, 50) * 10_000) },
         _ => {}
     }
-    let kind = &ATTACKS[draw.below(ATTACKS.len() as u64) as usize];
-    let trigger = match draw.below(5) {
-        0 | 1 => Trigger::Always,
-        2 => {
+    let name = match draw.percent(55) {
+        // In calm it is views that must not move.
+        true if calm => "view-storm",
+        true => draw.pick(&SHARP),
+        _ => ATTACKS[draw.below(ATTACKS.len() as u64) as usize].name,
+    };
+    // A kind's own name always names it.
+    let attack = Attack::parse(name).unwrap_or_else(|error| unreachable!("{error}"));
+    // What belongs to a view as a whole belongs to no slot.
+    let of_views = attack.kind().rows.iter().any(|row| matches!(row, 12 | 13));
+    let trigger = match draw.below(6) {
+        0..=2 => Trigger::Always,
+        3 => {
             let first = draw.below(4);
             Span::new(first, draw.percent(50).then_some(first + 2)).map_or(Trigger::Always, Trigger::Views)
         }
-        3 => {
+        4 if !of_views => {
             let first = draw.between(1, 20);
             Span::new(first, draw.percent(50).then_some(first + 8)).map_or(Trigger::Always, Trigger::Slots)
         }
@@ -203,10 +272,83 @@ fn evil(draw: &mut Draw, node: usize, n: u16) -> Evil {
             probability.map_or(Trigger::Always, |probability| Trigger::Random { probability, seed: draw.below(1000) })
         }
     };
-    let attack = Attack::parse(kind.name).map(|attack| attack.with_trigger(trigger));
-    // A kind's own name always names it.
-    let attack = attack.unwrap_or_else(|error| unreachable!("{error}"));
-    Evil { replica, how: How::Attack(attack) }
+    Evil { replica, how: How::Attack(attack.with_trigger(trigger)) }
+}
+
+/// Faults that give an attack its chance: a new primary needs a reign, and who counts on forgetting needs restarts.
+fn occasions(draw: &mut Draw, plan: &Plan, evil: &Evil) -> Vec<(Micros, Fault)> {
+    let How::Attack(attack) = evil.how else { return Vec::new() };
+    let n = usize::from(plan.n);
+    let count = if draw.percent(80) { draw.between(1, 8) } else { 0 };
+    let one = |draw: &mut Draw| {
+        let at = draw.between(SECOND / 10, plan.heal_at / 3);
+        let other = (usize::from(evil.replica) + 1 + draw.below(n as u64 - 1) as usize) % n;
+        let rows = attack.kind().rows;
+        if rows.contains(&13) {
+            let before = (usize::from(evil.replica) + n - 1) % n;
+            Some((at, Fault::Pause { node: before, during: draw.between(1, 80) * 100 * MILLISECOND }))
+        } else if rows.contains(&22) {
+            let moment = Moment::Said(Written::Accepted, draw.pick(&[0, MILLISECOND, 20 * MILLISECOND]));
+            Some((at, crash(draw, other, moment)))
+        } else {
+            None
+        }
+    };
+    (0..count).filter_map(|_| one(draw)).collect()
+}
+
+fn crash(draw: &mut Draw, node: usize, moment: Moment) -> Fault {
+    let down = draw.pick(&[MILLISECOND, 20 * MILLISECOND, 200 * MILLISECOND]);
+    if draw.percent(50) { Fault::Kill { node, moment, down } } else { Fault::PowerLoss { node, moment, down } }
+}
+
+/// A replica dies as it begins a view.
+fn drafted(draw: &mut Draw, n: u64) -> Fault {
+    let moment = Moment::Said(Written::Draft, draw.pick(&[0, 0, MILLISECOND, 20 * MILLISECOND]));
+    let node = draw.below(n) as usize;
+    crash(draw, node, moment)
+}
+
+/// A replica dies soon after it has said something.
+fn said(draw: &mut Draw, n: u64) -> Fault {
+    let node = draw.below(n) as usize;
+    let what = draw.pick(&[
+        Written::Accepted,
+        Written::Prepared,
+        Written::Promise,
+        Written::Draft,
+        Written::Draft,
+        Written::NewView,
+    ]);
+    let moment = Moment::Said(what, draw.pick(&[0, 0, MILLISECOND, 50 * MILLISECOND]));
+    crash(draw, node, moment)
+}
+
+fn edge(draw: &mut Draw, n: u16, base: Micros) -> Fault {
+    let edge = Edge {
+        lucky: draw.order(n.into()),
+        slots: draw.pick(&[0xff, 0xff, 0x55, 0xaa, 0x33, 0x11]),
+        commits: draw.percent(20),
+        gone: base * draw.between(2, 6) / 2,
+        crashes: draw.percent(30),
+    };
+    Fault::QuorumEdge { edge, during: base * draw.between(4, 24) }
+}
+
+/// One edge after the other, with some crashes.
+fn edges(draw: &mut Draw, plan: &Plan) -> Vec<(Micros, Fault)> {
+    let base = plan.parameters.base_timeout_ms * MILLISECOND;
+    let (mut at, mut faults) = (draw.between(0, SECOND), Vec::new());
+    while at < plan.heal_at - SECOND / 10 {
+        let fault = edge(draw, plan.n, base);
+        let Fault::QuorumEdge { during, .. } = fault else { break };
+        faults.push((at, fault));
+        if draw.percent(20) {
+            faults.push((at, said(draw, plan.n.into())));
+        }
+        at += during + draw.between(0, 8) * base;
+    }
+    faults
 }
 
 fn commands(draw: &mut Draw, plan: &Plan) -> Vec<Act> {
@@ -236,15 +378,14 @@ fn commands(draw: &mut Draw, plan: &Plan) -> Vec<Act> {
 }
 
 fn faults(draw: &mut Draw, plan: &Plan, rotten: &[usize]) -> Vec<(Micros, Fault)> {
-    let n = u64::from(plan.n);
     // Each kind is on or off for the whole run: runs differ more than by amounts.
-    let kinds: Vec<u64> = (0..9).filter(|_| draw.percent(40)).collect();
+    let kinds: Vec<u64> = (0..11).filter(|_| draw.percent(40)).collect();
     let count = if kinds.is_empty() { 0 } else { draw.between(1, 3) + draw.below(plan.heal_at / SECOND * 2 / 3 + 1) };
     let mut faults: Vec<(Micros, Fault)> = (0..count)
         .map(|_| {
             let at = draw.between(SECOND / 10, plan.heal_at - SECOND / 10);
             let kind = draw.pick(&kinds);
-            (at, fault(draw, kind, n))
+            (at, fault(draw, kind, plan))
         })
         .collect();
     for node in rotten {
@@ -255,7 +396,8 @@ fn faults(draw: &mut Draw, plan: &Plan, rotten: &[usize]) -> Vec<(Micros, Fault)
     faults
 }
 
-fn fault(draw: &mut Draw, kind: u64, n: u64) -> Fault {
+fn fault(draw: &mut Draw, kind: u64, plan: &Plan) -> Fault {
+    let n = u64::from(plan.n);
     let node = draw.below(n) as usize;
     let short = |draw: &mut Draw| draw.pick(&[MILLISECOND, 20 * MILLISECOND, 200 * MILLISECOND, SECOND]);
     let long = |draw: &mut Draw| draw.between(1, 80) * 100 * MILLISECOND;
@@ -275,6 +417,8 @@ fn fault(draw: &mut Draw, kind: u64, n: u64) -> Fault {
             let to = if draw.percent(50) { to } else { to & draw.next() };
             Fault::Partition { from, to, both_ways: kind == 5, breaks: draw.percent(50), during: long(draw) }
         }
+        9 => said(draw, n),
+        10 => edge(draw, plan.n, plan.parameters.base_timeout_ms * MILLISECOND),
         7 => Fault::Swizzle { order: draw.order(n as usize), step: short(draw), free: draw.next() },
         _ => {
             let other = (node + 1 + draw.below(n - 1) as usize) % n as usize;

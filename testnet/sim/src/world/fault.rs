@@ -2,6 +2,7 @@
 
 use super::Micros;
 use core::fmt;
+use varangian_consensus::{Record, Slot, View};
 
 /// When a replica crashes, relative to its writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,78 @@ pub enum Moment {
     BeforeMark(u64),
     /// The same, after both and before anything that waits for it has happened.
     AfterMark(u64),
+    /// So long after it has written this next, and said what waited for it.
+    Said(Written, Micros),
+}
+
+/// What a replica writes before it says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// An accepted pre-prepare, before the PREPARE.
+    Accepted,
+    /// A prepared certificate, before the COMMIT.
+    Prepared,
+    /// A promise, before the VIEW-CHANGE.
+    Promise,
+    /// A draft, before the NEW-VIEW.
+    Draft,
+    /// An accepted NEW-VIEW, before the first vote in its view.
+    NewView,
+}
+
+impl Written {
+    /// Whether this record is one.
+    #[must_use]
+    pub const fn is(self, record: &Record) -> bool {
+        match self {
+            Self::Accepted => matches!(record, Record::Accepted(_)),
+            Self::Prepared => matches!(record, Record::Prepared(_)),
+            Self::Promise => matches!(record, Record::ViewChange(_)),
+            Self::Draft => matches!(record, Record::Drafted(_)),
+            Self::NewView => matches!(record, Record::NewView(_)),
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Accepted => "PREPARE",
+            Self::Prepared => "COMMIT",
+            Self::Promise => "VIEW-CHANGE",
+            Self::Draft => "NEW-VIEW",
+            Self::NewView => "entry into a view",
+        }
+    }
+}
+
+/// A scheduler at the quorum's edge: in each view the votes of these slots reach one lucky replica alone, so that it has a quorum and all others miss one.
+/// In every other view the lucky one is gone as soon as it has: the others find their next quorum without what it knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// Who is lucky, view by view, round and round.
+    pub lucky: Vec<usize>,
+    /// The slots, a bit for each remainder by 8.
+    pub slots: u8,
+    /// Its COMMITs that reach one alone, and not the PREPAREs.
+    pub commits: bool,
+    /// How long the lucky one is gone.
+    pub gone: Micros,
+    /// It loses its power for so long; else it is cut off.
+    pub crashes: bool,
+}
+
+impl Edge {
+    /// Whether votes of this view and slot reach none but the lucky one.
+    #[must_use]
+    pub const fn limits(&self, slot: Slot) -> bool {
+        self.slots >> (slot.0 % 8) & 1 == 1
+    }
+
+    /// Who is lucky in a view.
+    #[must_use]
+    pub fn lucky_in(&self, view: View) -> usize {
+        let turn = view.0 % (self.lucky.len() as u64).max(1);
+        self.lucky.get(usize::try_from(turn).unwrap_or(0)).copied().unwrap_or(0)
+    }
 }
 
 /// A fault. Replicas are bits of a mask where there may be many.
@@ -89,6 +162,13 @@ pub enum Fault {
         /// The other.
         other: usize,
     },
+    /// See [`Edge`].
+    QuorumEdge {
+        /// Who and what.
+        edge: Edge,
+        /// How long.
+        during: Micros,
+    },
     /// A replica dies, and a record that it had synced is damaged: it must not start again. Counts against `f`.
     Rot {
         /// Who.
@@ -118,6 +198,19 @@ impl fmt::Display for Fault {
                 write!(f, "{} are clogged one by one, every {}", order.join(" "), seconds(*step))
             }
             Self::Reconnect { one, other } => write!(f, "r{one} and r{other} reconnect"),
+            Self::QuorumEdge { edge, during } => {
+                let lucky: Vec<_> = edge.lucky.iter().map(|node| format!("r{node}")).collect();
+                write!(
+                    f,
+                    "{} of slots {:08b} reach {} alone, view by view, for {}; who has a quorum {} for {}",
+                    if edge.commits { "COMMITs" } else { "PREPAREs" },
+                    edge.slots,
+                    lucky.join(" "),
+                    seconds(*during),
+                    if edge.crashes { "loses power" } else { "is cut off" },
+                    seconds(edge.gone)
+                )
+            }
             Self::Rot { node, lost: 0 } => write!(f, "r{node} dies and a synced record of it rots"),
             Self::Rot { node, lost } => write!(f, "r{node} dies and loses its last {lost} synced group commits"),
         }
@@ -131,6 +224,7 @@ impl fmt::Display for Moment {
             Self::BeforeSync(count) => write!(f, "before the sync of commit +{count}"),
             Self::BeforeMark(count) => write!(f, "between sync and mark of commit +{count}"),
             Self::AfterMark(count) => write!(f, "after commit +{count}"),
+            Self::Said(what, after) => write!(f, "{} after its next {}", seconds(*after), what.text()),
         }
     }
 }

@@ -141,12 +141,16 @@ impl World<'_> {
     fn transmit(&mut self, from: usize, to: usize, frame: &Arc<Frame>, after: Micros) {
         let connection = *self.net.connection(from, to);
         let safety = self.phase == healthy::Phase::Safety;
+        let beyond = self.is_beyond_the_edge(to, frame.message.as_ref());
         let link = self.net.link(from, to);
         link.packets += 1;
         let chance = |what: u64, packets: u64| named(&[self.plan.seed, from as u64, to as u64, packets, what]);
         let packets = link.packets;
         if !connection.up || link.blocked > 0 {
             return self.lose(from, to, frame, "not connected");
+        }
+        if beyond {
+            return self.lose(from, to, frame, "beyond the quorum's edge");
         }
         if safety && falls(chance(0, packets), self.plan.network.loss) {
             return self.lose(from, to, frame, "lost");

@@ -32,10 +32,16 @@ pub(super) struct Commit {
 /// A crash that waits for a group commit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doom {
+    /// Which one; [`UNKNOWN`](Self::UNKNOWN) until it is written.
     pub commit: u64,
     pub moment: Moment,
     pub power: bool,
     pub down: Micros,
+}
+
+impl Doom {
+    /// No group commit has this number.
+    pub const UNKNOWN: u64 = u64::MAX;
 }
 
 /// See the module.

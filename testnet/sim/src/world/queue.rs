@@ -48,6 +48,7 @@ pub(super) enum Happening {
         both_ways: bool,
     },
     Fault(usize),
+    EdgeEnds(usize),
     /// All that a replica sends is clogged.
     Clogs {
         from: usize,

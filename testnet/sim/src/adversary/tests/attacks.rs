@@ -308,3 +308,46 @@ fn a_view_change_that_is_quoted_otherwise_than_it_was_said_is_proof() {
     change_view(&mut cluster);
     assert_eq!(proved(&cluster), BTreeSet::from([2]));
 }
+
+/// Between them the backups hear nothing of each other's PREPAREs: each has the primary's pre-prepare, the primary's PREPARE and its own.
+#[test]
+fn a_primary_that_prepares_too_is_one_of_a_quorum_and_not_two() {
+    let mut cluster = cluster(4, &[(0, "prepare-own")]);
+    let rule = cluster.drop_when(|packet| matches!(packet.message, Message::Prepare(_)) && packet.from.0 != 0);
+    let commits = cluster.hold_when(|packet| matches!(packet.message, Message::Commit(_)));
+    let command = cluster.setup.command(0, 1, &["x"]);
+    cluster.submit_to_all(&command);
+    cluster.deliver_all();
+    assert_eq!(cluster.held().count(), 0, "somebody has prepared");
+    cluster.remove_rule(rule);
+    cluster.remove_rule(commits);
+    settle(&mut cluster, &[command.identity()]);
+}
+
+#[test]
+fn what_a_new_view_settles_is_settled_whatever_came_before_it() {
+    let mut cluster = cluster(4, &[(1, "pre-empt")]);
+    change_view(&mut cluster);
+    let first = cluster.batch_at(0, 1);
+    cluster.heal();
+    let command = cluster.setup.command(1, 1, &["and on it goes"]);
+    cluster.submit_to_all(&command);
+    settle(&mut cluster, &[command.identity()]);
+    assert!((0..4).all(|id| cluster.batch_at(id, 1) == first));
+    assert_eq!(proved(&cluster), BTreeSet::from([1]));
+}
+
+/// Who was away is told another; the others show it what they were told.
+#[test]
+fn one_who_recants_is_proved_and_deposed() {
+    let mut cluster = cluster(4, &[(0, "recant")]);
+    cluster.isolate(3);
+    let votes = cluster.drop_when(|packet| matches!(packet.message, Message::Commit(_)));
+    let command = cluster.setup.command(0, 1, &["x"]);
+    cluster.submit_to_all(&command);
+    cluster.deliver_all();
+    cluster.heal();
+    cluster.remove_rule(votes);
+    settle(&mut cluster, &[command.identity()]);
+    assert_eq!((proved(&cluster), highest_view(&cluster)), (BTreeSet::from([0]), 1));
+}

@@ -581,3 +581,119 @@ fn an_amnesiac_votes_anew_where_it_has_voted() {
     assert_eq!(votes.iter().map(|vote| vote.slot.0).collect::<Vec<_>>(), [2, 1]);
     assert!(votes[0].digest == DIGEST && votes[1].digest != DIGEST);
 }
+
+fn own(setup: &Setup, id: u16, proposal: PrePrepare) -> Message {
+    Message::PrePrepare(setup.signer(ReplicaId(id)).sign(proposal).into_inner())
+}
+
+#[test]
+fn a_preparing_primary_votes_twice_and_nobody_believes_it() {
+    let setup = setup(4);
+    let mut io = adversary(&setup, 1, "prepare-own@slot=5..7");
+    let proposal = propose(&mut io, 1, 5, &batch(&setup, 1));
+    let calls = take(&mut io);
+    assert_eq!(counted(&setup, 1, &calls).len(), 1, "its own core counts the pre-prepare");
+    for peer in [0, 2, 3] {
+        let mut messages = heard(&setup, 1, peer, &calls);
+        assert_eq!(names(&messages), ["pre-prepare", "prepare", "batch"]);
+        let Message::Prepare(second) = &messages[1] else { panic!("a PREPARE") };
+        assert_eq!(second.statement, proposal.prepare());
+        second.check_signature(&setup.committee).unwrap();
+        assert!(messages.remove(1).verify(&setup.committee).is_err(), "one replica counts once");
+    }
+    let order = (4..8).map(|slot| PrePrepare { view: View(5), slot: Slot(slot), digest: DIGEST }).collect();
+    io.vote(Vote::NewView(Box::new(NewViewDraft { view: View(5), view_changes: Vec::new(), order })));
+    assert_eq!(names(&hears(&setup, 1, 0, &mut io)), ["new-view", "prepare", "prepare"]);
+    io.vote(prepare(0, 5));
+    io.vote(Vote::Commit(commit(1, 5)));
+    assert_eq!(names(&hears(&setup, 1, 0, &mut io)), ["prepare", "commit"], "elsewhere it is honest");
+}
+
+/// In each slot another batch than its NEW-VIEW has: one it knows for the slot, the null batch, or the last that it knows.
+#[test]
+fn a_preempting_primary_is_ahead_of_its_true_new_view() {
+    let setup = setup(4);
+    let prepared = |slot| prepared(&setup, 0, slot);
+    let view_changes: Vec<_> = [vec![prepared(1), prepared(2), prepared(4)], vec![], vec![]]
+        .into_iter()
+        .zip(0..)
+        .map(|(prepared, id)| setup.signer(ReplicaId(id)).sign(view_change(1, prepared)).into_inner())
+        .collect();
+    let implied = new_view_order(view_changes.iter().map(|signed| &signed.statement), 8).unwrap();
+    let due = |(slot, digest): &(Slot, Digest)| PrePrepare { view: View(1), slot: *slot, digest: *digest };
+    let order: Vec<_> = implied.slots.iter().map(due).collect();
+    let truth = NewViewDraft { view: View(1), view_changes, order: order.clone() };
+    let (one, last) = (batch(&setup, 1), batch(&setup, 2));
+
+    let mut io = adversary(&setup, 1, "pre-empt");
+    let body = |slot, batch: &Arc<Batch>| Record::Batch { slot: Slot(slot), batch: batch.clone() };
+    io.persist(vec![body(1, &one), body(4, &last)], Token(1));
+    take(&mut io);
+    io.vote(Vote::NewView(Box::new(truth)));
+    let mut calls = take(&mut io);
+    assert!(matches!(&counted(&setup, 1, &calls)[..], [Delivery::NewView(_)]), "its own core hears the truth alone");
+    assert_eq!(names(&heard(&setup, 1, 0, &calls)), ["pre-prepare"; 4], "and at once");
+    tick(&mut io);
+    tick(&mut io);
+    calls.extend(take(&mut io));
+    for peer in [0, 2, 3] {
+        let messages = heard(&setup, 1, peer, &calls);
+        let mut expected = vec!["pre-prepare"; 4];
+        expected.extend(["new-view", "batch", "batch", "batch"]);
+        assert_eq!(names(&messages), expected);
+        let told = proposals(&messages);
+        let digests: Vec<_> = told.iter().map(|told| told.digest).collect();
+        // Slot 2 is prepared and no other body of it is known, slot 3 is null.
+        assert_eq!(digests, [*one.digest(), NULL_BATCH, *last.digest(), *last.digest()]);
+        assert!(told.iter().zip(&order).all(|(told, due)| (told.view, told.slot) == (due.view, due.slot)));
+        let new_view = messages[4].clone();
+        for message in messages.clone() {
+            assert!(!is_invalid(&message.verify(&setup.committee).unwrap()), "each by itself is valid");
+        }
+        io.send(ReplicaId(peer), new_view);
+        assert_eq!(hears(&setup, 1, peer, &mut io), messages, "the same again");
+    }
+}
+
+#[test]
+fn a_recanting_primary_tells_another_story_to_those_who_come_back() {
+    let setup = setup(4);
+    let body = batch(&setup, 3);
+    let mut io = adversary(&setup, 0, "recant@slot=1..3");
+    let (first, third) = (propose(&mut io, 0, 1, &body), propose(&mut io, 0, 3, &body));
+    let calls = take(&mut io);
+    for peer in 1..4 {
+        assert_eq!(proposals(&heard(&setup, 0, peer, &calls)), [first, third]);
+    }
+    io.send(ReplicaId(2), own(&setup, 0, first));
+    assert_eq!(hears(&setup, 0, 2, &mut io), [own(&setup, 0, first)], "it was there all the time");
+    for (proposal, heard) in [(first, 0), (third, 1)] {
+        io.vote(Vote::Commit(proposal.commit()));
+        let calls = take(&mut io);
+        assert_eq!((counted(&setup, 0, &calls).len(), super::recorder::heard(&setup, 0, 2, &calls).len()), (1, heard));
+        io.send(ReplicaId(2), Message::Commit(setup.signer(ReplicaId(0)).sign(proposal.commit()).into_inner()));
+        assert_eq!(hears(&setup, 0, 2, &mut io).len(), heard, "nor when it is asked for");
+    }
+    io.send(ReplicaId(2), status());
+    take(&mut io);
+    for _ in 0..2 {
+        io.send(ReplicaId(2), own(&setup, 0, first));
+        let again = hears(&setup, 0, 2, &mut io);
+        let (told, other) = (proposals(&again)[0], bodies(&again).remove(0));
+        assert_eq!(PrePrepare { digest: first.digest, ..told }, first);
+        assert!(told.digest == *other.digest() && told.digest != first.digest);
+        assert!(other.check(&setup.committee).is_ok());
+    }
+    for honest in [own(&setup, 0, third), status(), own(&setup, 0, PrePrepare { view: View(4), ..first })] {
+        io.send(ReplicaId(2), honest.clone());
+        assert_eq!(hears(&setup, 0, 2, &mut io), [honest], "what it has no other story for");
+    }
+    let later = propose(&mut io, 0, 2, &body);
+    take(&mut io);
+    io.send(ReplicaId(2), own(&setup, 0, later));
+    assert_eq!(hears(&setup, 0, 2, &mut io), [own(&setup, 0, later)], "proposed since it is there");
+    let mut restarted = adversary(&setup, 0, "recant");
+    restarted.send(ReplicaId(2), status());
+    restarted.send(ReplicaId(2), own(&setup, 0, first));
+    assert_eq!(hears(&setup, 0, 2, &mut restarted)[1..], [own(&setup, 0, first)]);
+}
