@@ -149,9 +149,12 @@ impl Replica {
         }
     }
 
+    /// Of slots that are decided here the last certificate has told, and its receiver asks for them; of slots beyond its window it can
+    /// hold no vote.
     fn answer_votes(&self, status: &Status, answers: &mut Vec<Message>) {
         let (own, primary) = (self.config.id, self.config.primary(self.entered));
-        for (slot, entry) in self.log.range(status.executed.next()..) {
+        let (first, last) = (status.executed.max(self.issued).next(), status.stable.plus(self.config.window));
+        for (slot, entry) in self.log.range(first..).take_while(|(slot, _)| **slot <= last) {
             let place = slot.since(status.executed) as usize - 1;
             let progress = status.slots.get(place).copied().unwrap_or(Progress::Nothing);
             if progress == Progress::Nothing {
@@ -166,49 +169,34 @@ impl Replica {
         }
     }
 
-    /// Asks for bodies that votes name: the own disk first, then whoever voted, in turn.
+    /// Asks for bodies that are named by votes or by a decision: the own disk first, then whoever voted, in turn. (Also for a decision:
+    /// those who know the body may know of no decision, and wait for a vote from here.)
     fn fetch_bodies(&mut self, turn: &mut Turn<'_>) {
         let primary = self.config.primary(self.entered);
         let step = self.peers.next_body_turn();
         for (slot, entry) in self.log.range(self.issued.next()..) {
-            let Some(named) = entry.pre_prepares.of(primary) else { continue };
-            let digest = named.statement.digest;
-            if digest == NULL_BATCH || entry.bodies.contains_key(&digest) || self.decided.contains_key(slot) {
+            let decision = self.decided.get(slot);
+            let (digest, mut voters): (Digest, Vec<ReplicaId>) = match (decision, entry.pre_prepares.of(primary)) {
+                (Some(decision), _) if decision.batch.is_some() => continue,
+                (Some(decision), _) => {
+                    (decision.certificate.statement.digest, decision.certificate.signers().collect())
+                }
+                (None, Some(named)) => {
+                    let digest = named.statement.digest;
+                    let backups = entry.prepares.signatures(self.entered, &digest).map(|(voter, _)| voter);
+                    (digest, backups.chain([primary]).collect())
+                }
+                (None, None) => continue,
+            };
+            voters.retain(|voter| *voter != self.config.id);
+            if digest == NULL_BATCH || entry.bodies.contains_key(&digest) {
                 continue;
             }
-            let voters: Vec<ReplicaId> = entry
-                .prepares
-                .signatures(self.entered, &digest)
-                .map(|(voter, _)| voter)
-                .chain([primary])
-                .filter(|voter| *voter != self.config.id)
-                .collect();
-            self.ask_for(turn, *slot, digest, entry.durable.contains(&digest), &voters, step);
-        }
-        for (slot, decision) in &self.decided {
-            let digest = decision.certificate.statement.digest;
-            if decision.batch.is_some() || digest == NULL_BATCH {
-                continue;
+            if entry.durable.contains(&digest) {
+                turn.push(Effect::SendBatch { to: self.config.id, slot: *slot, digest });
+            } else if let Some(voter) = voters.get(step % voters.len().max(1)) {
+                turn.push(Effect::Send(*voter, Message::FetchBatch { slot: *slot, digest }));
             }
-            let durable = self.log.get(slot).is_some_and(|entry| entry.durable.contains(&digest));
-            let voters: Vec<_> = decision.certificate.signers().filter(|voter| *voter != self.config.id).collect();
-            self.ask_for(turn, *slot, digest, durable, &voters, step);
-        }
-    }
-
-    fn ask_for(
-        &self,
-        turn: &mut Turn<'_>,
-        slot: Slot,
-        digest: Digest,
-        durable: bool,
-        voters: &[ReplicaId],
-        step: usize,
-    ) {
-        if durable {
-            turn.push(Effect::SendBatch { to: self.config.id, slot, digest });
-        } else if let Some(voter) = voters.get(step % voters.len().max(1)) {
-            turn.push(Effect::Send(*voter, Message::FetchBatch { slot, digest }));
         }
     }
 
@@ -271,6 +259,7 @@ impl Replica {
     ) -> Result<(), Ignored> {
         self.check_decided(certificate.statement.slot)?;
         self.adopt(turn, certificate, None);
+        self.execute_decided(turn);
         self.catch_up(turn, Some(from));
         Ok(())
     }
@@ -289,13 +278,6 @@ impl Replica {
             return Err(Ignored::OutOfWindow);
         }
         self.adopt(turn, certificate, batch);
-        self.execute_decided(turn);
-        if let Some(fetch) = self.peers.fetch()
-            && fetch.to <= self.issued
-        {
-            self.peers.set_fetch(None);
-            self.catch_up(turn, Some(fetch.source));
-        }
         Ok(())
     }
 
@@ -306,6 +288,14 @@ impl Replica {
             Err(Ignored::OutOfWindow)
         } else {
             Ok(())
+        }
+    }
+
+    /// The running request is done, by whatever messages: the next one.
+    pub(crate) fn go_on_catching_up(&mut self, turn: &mut Turn<'_>) {
+        if let Some(fetch) = self.peers.fetch().filter(|fetch| fetch.to <= self.issued) {
+            self.peers.set_fetch(None);
+            self.catch_up(turn, Some(fetch.source));
         }
     }
 

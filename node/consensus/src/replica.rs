@@ -225,6 +225,7 @@ impl Replica {
             return;
         }
         self.execute_decided(turn);
+        self.go_on_catching_up(turn);
         self.propose(turn);
         self.arm_commands(turn);
         self.watch(turn);

@@ -218,17 +218,33 @@ fn sources_of_decided_slots_rotate_over_every_signer() {
             for _ in 0..3 * n {
                 lone.fire(status_timer).unwrap();
             }
-            let asked = |decided: bool| -> BTreeSet<u16> {
-                let asks = lone.sent_to(mark).filter(|(_, message)| match message {
-                    Message::FetchDecided { .. } => decided,
-                    Message::FetchBatch { .. } => !decided,
-                    _ => false,
-                });
-                asks.map(|(to, _)| to.0).collect()
-            };
+            let asks = lone.sent_to(mark).filter(|(_, message)| matches!(message, Message::FetchDecided { .. }));
+            let asked: BTreeSet<u16> = asks.map(|(to, _)| to.0).collect();
             let expected: BTreeSet<u16> = signers.iter().copied().filter(|signer| *signer != id).collect();
-            assert_eq!(asked(true), expected, "n = {n}: asked for decided slots");
-            assert_eq!(asked(false), expected, "n = {n}: asked for the body");
+            assert_eq!(asked, expected, "n = {n}");
+        }
+    }
+}
+
+/// The same for a body that is needed to vote: everybody who voted for it is asked in turn.
+#[test]
+fn sources_of_bodies_rotate_over_every_voter() {
+    for n in [4, 7, 10, 13] {
+        let world = World::new(n);
+        let mut lone = Lone::new(&world, n - 1);
+        lone.hear(0, Message::PrePrepare(world.pre_prepare(0, 1, digest(1)))).unwrap();
+        // One voter more, one less: even and odd numbers of sources.
+        for voters in [n - 3, n - 2] {
+            for voter in 1..=voters {
+                let _again = lone.hear(voter, Message::Prepare(world.prepare(voter, 0, 1, digest(1))));
+            }
+            let mark = lone.effects.len();
+            for _ in 0..2 * n {
+                lone.fire(status_timer).unwrap();
+            }
+            let asks = lone.sent_to(mark).filter(|(_, message)| matches!(message, Message::FetchBatch { .. }));
+            let asked: BTreeSet<u16> = asks.map(|(to, _)| to.0).collect();
+            assert_eq!(asked, (0..=voters).collect(), "n = {n}");
         }
     }
 }

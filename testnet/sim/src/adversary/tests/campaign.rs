@@ -13,10 +13,10 @@ const STEPS: u64 = 500;
 
 /// Xorshift: what a seed means never changes.
 #[derive(Clone)]
-struct Random(u64);
+pub(super) struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

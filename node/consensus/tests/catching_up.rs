@@ -1,0 +1,141 @@
+//! A replica that fell behind under load: what it costs its peers, and that it gets on at the pace of its requests, not of its timers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod properties_support;
+
+use properties_support::{Lone, World};
+use varangian_consensus::message::Status;
+use varangian_consensus::{Effect, Message, Slot, Timer, View};
+use varangian_crypto::{Bounded, ReplicaId};
+
+fn requests(lone: &Lone<'_>) -> Vec<(ReplicaId, u64, u64)> {
+    let asked = lone.effects.iter().filter_map(|effect| match effect {
+        Effect::Send(source, Message::FetchDecided { from, to }) => Some((*source, from.0, to.0)),
+        _ => None,
+    });
+    asked.collect()
+}
+
+/// Everything of the slot but the last COMMIT is heard by r1 from its peers; its own votes come back.
+fn vote_on(lone: &mut Lone<'_>, slot: u64) {
+    let world = lone.world;
+    let batch = world.batch(0, slot);
+    let digest = *batch.digest();
+    lone.hear(0, Message::PrePrepare(world.pre_prepare(0, slot, digest))).unwrap();
+    lone.hear(0, Message::Batch { slot: Slot(slot), batch }).unwrap();
+    lone.hear(2, Message::Prepare(world.prepare(2, 0, slot, digest))).unwrap();
+}
+
+/// And the COMMITs.
+fn commit(lone: &mut Lone<'_>, slot: u64) {
+    let world = lone.world;
+    let digest = *world.batch(0, slot).digest();
+    for signer in [0, 2] {
+        lone.hear(signer, Message::Commit(world.commit(signer, 0, slot, digest))).unwrap();
+    }
+}
+
+/// A status, and what it is answered with.
+fn answers(lone: &mut Lone<'_>, stable: u64, executed: u64) -> Vec<Message> {
+    let mark = lone.effects.len();
+    lone.now += 1000;
+    let status = Status {
+        view: View(0),
+        active: true,
+        stable: Slot(stable),
+        executed: Slot(executed),
+        slots: Bounded::default(),
+        view_changes: Bounded::default(),
+    };
+    lone.hear(3, Message::Status(status)).unwrap();
+    lone.sent_to(mark).filter(|(to, _)| *to == ReplicaId(3)).map(|(_, message)| message.clone()).collect()
+}
+
+/// Slots that a request asked for come by votes too. Whichever way the last one came, the next request follows at once.
+#[test]
+fn the_next_request_follows_however_the_last_slot_came() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    let target = *world.batch(0, 6).digest();
+    lone.hear(2, Message::Committed(world.committed(0, 6, target))).unwrap();
+    assert_eq!(requests(&lone), [(ReplicaId(2), 1, 2)]);
+    lone.decide(2, 0, 1, Some(world.batch(0, 1))).unwrap();
+    vote_on(&mut lone, 2);
+    commit(&mut lone, 2);
+    assert_eq!(lone.executed.slot, Slot(2));
+    assert_eq!(requests(&lone), [(ReplicaId(2), 1, 2), (ReplicaId(2), 3, 4)]);
+}
+
+/// Of slots that are decided here, a certificate says everything: three votes of each, from every peer, would cost the laggard more
+/// than the slots themselves.
+#[test]
+fn a_laggard_is_told_no_votes_of_decided_slots() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    for slot in 1..=3 {
+        vote_on(&mut lone, slot);
+        commit(&mut lone, slot);
+    }
+    vote_on(&mut lone, 4);
+    assert_eq!(lone.executed.slot, Slot(3));
+    let said = answers(&mut lone, 0, 0);
+    let votes: Vec<(View, Slot)> = said
+        .iter()
+        .filter_map(|message| match message {
+            Message::PrePrepare(vote) => Some((vote.statement.view, vote.statement.slot)),
+            Message::Prepare(vote) => Some((vote.statement.view, vote.statement.slot)),
+            Message::Commit(vote) => Some((vote.statement.view, vote.statement.slot)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(votes, [(View(0), Slot(4)); 3]);
+    let certificates = said
+        .iter()
+        .filter(|message| matches!(message, Message::Committed(certificate) if certificate.statement.slot == Slot(3)));
+    assert_eq!(certificates.count(), 1, "{said:?}");
+}
+
+/// Votes beyond the laggard's window would be refused there: they are not sent.
+#[test]
+fn a_laggard_is_told_no_votes_beyond_its_window() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    let window = world.config(1).window;
+    for slot in 1..=4 {
+        vote_on(&mut lone, slot);
+        commit(&mut lone, slot);
+    }
+    let checkpoint = world.checkpoint(4, lone.executed.history);
+    lone.hear(0, Message::Stable(world.stable(checkpoint))).unwrap();
+    for slot in 5..=window + 2 {
+        vote_on(&mut lone, slot);
+    }
+    let said = answers(&mut lone, 0, 4);
+    let highest = said.iter().filter_map(|message| match message {
+        Message::PrePrepare(vote) => Some(vote.statement.slot.0),
+        Message::Prepare(vote) => Some(vote.statement.slot.0),
+        Message::Commit(vote) => Some(vote.statement.slot.0),
+        _ => None,
+    });
+    assert_eq!(highest.max(), Some(window));
+    assert!(said.iter().any(|message| matches!(message, Message::Stable(_))), "what moves its window: {said:?}");
+}
+
+/// Those who know the body may know of no decision, and wait for the vote of the one who does: it must not wait for them.
+#[test]
+fn a_body_is_asked_for_also_where_the_decision_is_known() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    let digest = *world.batch(0, 1).digest();
+    lone.hear(0, Message::PrePrepare(world.pre_prepare(0, 1, digest))).unwrap();
+    for signer in [0, 2, 3] {
+        lone.hear(signer, Message::Commit(world.commit(signer, 0, 1, digest))).unwrap();
+    }
+    let mark = lone.effects.len();
+    lone.fire(|timer| matches!(timer, Timer::Status(_))).unwrap();
+    let asks = lone.sent_to(mark).filter(|(_, message)| matches!(message, Message::FetchBatch { slot: Slot(1), .. }));
+    assert_eq!(asks.count(), 1);
+    lone.hear(2, Message::Batch { slot: Slot(1), batch: world.batch(0, 1) }).unwrap();
+    assert_eq!(lone.executed.slot, Slot(1));
+}
