@@ -12,7 +12,7 @@
 //! - [`persist`], [`record`]: the storage thread; one synced group commit at a time.
 //! - [`execute`]: the execution thread; application, state, replies.
 //! - [`outbound`]: signing, and reading for peers that are behind.
-//! - [`metrics`], [`event`]: what people and machines see.
+//! - [`metrics`], [`link_metrics`], [`event`]: what people and machines see.
 //! - [`cli`]: the command line.
 
 pub mod cli;
@@ -23,6 +23,7 @@ pub mod event;
 pub mod execute;
 pub mod home;
 pub mod inbound;
+pub mod link_metrics;
 pub mod metrics;
 pub mod outbound;
 pub mod peers;

@@ -1,6 +1,7 @@
 //! Counters in Prometheus' format, and the page that serves them.
 
 use crate::core::refusal;
+use crate::link_metrics::Links;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -85,6 +86,11 @@ impl Metrics {
             metrics.accused(evidence.accused());
         }
         metrics
+    }
+
+    /// Shows the connections' figures too.
+    pub fn watch(&mut self, links: Links) {
+        self.registry.register_collector(Box::new(links));
     }
 
     fn register(&mut self) {

@@ -7,6 +7,7 @@ use crate::event::{Event, Events};
 use crate::execute::{self, ExecutionError};
 use crate::home::{Home, HomeError, Member};
 use crate::inbound::Inbound;
+use crate::link_metrics::Links;
 use crate::metrics::{self, Metrics};
 use crate::outbound::{self, Post};
 use crate::peers::{PeersError, PeersFile};
@@ -124,7 +125,6 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
     let executed = execute::load_executed(&store, &meta, config.interval)?;
     let records = record::load(&store)?;
     let evidence = record::evidence(&records);
-    let metrics = Arc::new(Metrics::new(&evidence));
     let events = Arc::new(events);
 
     let (addresses, addresses_watch) = watch::channel(BTreeMap::new());
@@ -132,6 +132,9 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
     let mesh = Arc::new(mesh);
     let (server, client_inbox) = ClientServer::start(service_config(&member, settings))?;
     let server = Arc::new(server);
+    let mut metrics = Metrics::new(&evidence);
+    metrics.watch(Links { mesh: mesh.clone(), clients: server.clone() });
+    let metrics = Arc::new(metrics);
     let listener = TcpListener::bind(settings.metrics_address)
         .await
         .map_err(|source| ProcessError::Metrics { address: settings.metrics_address, source })?;

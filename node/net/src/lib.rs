@@ -55,4 +55,4 @@ pub use inbox::Inbox;
 pub use limits::{AdmissionLimits, Congestion, DialLimits, LaneLimits, MeshLimits, ServiceLimits, Transport};
 pub use mesh::{Lane, Mesh, MeshConfig, MeshEvent, MeshInbox};
 pub use service::{ClientEvent, ClientServer, ConnectionId, ServiceConfig};
-pub use stats::{AdmissionStats, LaneStats, MeshStats, PeerStats, ServiceStats};
+pub use stats::{AdmissionStats, LaneStats, MeshStats, PathStats, PeerStats, ServiceStats};

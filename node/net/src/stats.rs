@@ -29,6 +29,31 @@ pub struct LaneStats {
     pub dropped_down: u64,
 }
 
+/// The way to one peer as QUIC sees it, since the connection began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathStats {
+    /// Smoothed round-trip time.
+    pub rtt: Duration,
+    /// Bytes that may be on their way.
+    pub congestion_window: u64,
+    /// Packets sent.
+    pub packets_sent: u64,
+    /// Packets taken for lost.
+    pub packets_lost: u64,
+}
+
+impl PathStats {
+    fn of(connection: &quinn::Connection) -> Self {
+        let path = connection.stats().path;
+        Self {
+            rtt: path.rtt,
+            congestion_window: path.cwnd,
+            packets_sent: path.sent_packets,
+            packets_lost: path.lost_packets,
+        }
+    }
+}
+
 /// One peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStats {
@@ -36,8 +61,8 @@ pub struct PeerStats {
     pub id: ReplicaId,
     /// Whether there is a connection now.
     pub connected: bool,
-    /// Smoothed round-trip time of the connection, if there is one.
-    pub rtt: Option<Duration>,
+    /// The way to it, while there is a connection.
+    pub path: Option<PathStats>,
     /// Connections established since the start; all but the first are reconnections.
     pub connections: u64,
     /// Why the latest connection, or attempt at one, ended.
@@ -171,7 +196,7 @@ impl PeerGauge {
         PeerStats {
             id,
             connected: state.connection.is_some(),
-            rtt: state.connection.as_ref().map(quinn::Connection::rtt),
+            path: state.connection.as_ref().map(PathStats::of),
             connections: self.connections.load(Relaxed),
             last_failure: state.last_failure.clone(),
             votes,

@@ -380,7 +380,12 @@ async fn counters_tell_what_happened() {
     assert_eq!((sent.bulk.frames_sent, sent.bulk.bytes_sent), (1, 1000));
     assert_eq!((received.votes.frames_received, received.votes.bytes_received), (2, 15));
     assert_eq!((received.bulk.frames_received, received.bulk.bytes_received), (1, 1000));
-    assert!(sent.connected && sent.rtt.is_some() && sent.connections == 1 && sent.last_failure.is_none());
+    assert!(
+        sent.connected
+            && sent.path.is_some_and(|path| path.packets_sent > 0)
+            && sent.connections == 1
+            && sent.last_failure.is_none()
+    );
     assert_eq!(high.stats().admission.connections, 1);
 
     within(high.shutdown(Duration::from_secs(30))).await;
@@ -388,7 +393,7 @@ async fn counters_tell_what_happened() {
     low.send(R1, Lane::Vote, vec![0; 10]).unwrap();
     let peer = low.stats().peers[0].clone();
     assert_eq!((peer.votes.dropped_down, peer.votes.dropped_full), (1, 0));
-    assert!(peer.last_failure.is_some() && peer.rtt.is_none(), "{peer:?}");
+    assert!(peer.last_failure.is_some() && peer.path.is_none(), "{peer:?}");
 }
 
 #[tokio::test]
