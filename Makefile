@@ -16,7 +16,7 @@ build: needs ## the two programs
 	$(CARGO) build --release -p varangian
 	$(CARGO) build --release -p varangian-testnet
 
-test: needs build lint deny ## everything
+test: needs lint deny ## everything
 	$(CARGO) test --release --workspace
 	$(CARGO) test --release -p varangian-sim -p varangian-model --features seeded-bugs --test sensitivity --test weak_quorum
 

@@ -103,11 +103,24 @@ impl Committee {
             let key = self.keys.get(signer.index()).ok_or(VerifyError::UnknownSigner)?;
             return simulation::verify(key.as_bytes(), message, signature);
         }
-        let Some(cache) = &self.cache.0 else { return verifier.verify(message, signature) };
         let parts = [&signer.0.to_le_bytes()[..], message, signature.as_bytes()];
-        let proof = sha256("varangian good signature 1", &parts);
+        self.once("varangian good signature 1", &parts, || verifier.verify(message, signature))
+    }
+
+    /// Does a check that depends on this committee and `parts` alone; not again while the cache knows that it went well.
+    ///
+    /// # Errors
+    /// The check's.
+    pub fn once<E>(
+        &self,
+        domain: &'static str,
+        parts: &[&[u8]],
+        check: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(cache) = &self.cache.0 else { return check() };
+        let proof = sha256(domain, parts);
         if !cache.knows(&proof) {
-            verifier.verify(message, signature)?;
+            check()?;
             cache.learn(proof);
         }
         Ok(())

@@ -58,8 +58,10 @@ impl Replica {
             turn.push(Effect::Send(primary, Message::Command(command.clone())));
         }
         self.fetch_bodies(turn);
-        // Whoever was asked last has had its time.
-        self.peers.set_fetch(None);
+        if self.peers.fetch().is_some_and(|fetch| turn.now >= fetch.since.saturating_add(self.config.base_timeout)) {
+            // Whoever was asked has had its time. (Asking again while answers are on their way would only crowd them out.)
+            self.peers.set_fetch(None);
+        }
         self.catch_up(turn, None);
     }
 
@@ -169,11 +171,12 @@ impl Replica {
         }
     }
 
-    /// Asks for bodies that are named by votes or by a decision: the own disk first, then whoever voted, in turn. (Also for a decision:
-    /// those who know the body may know of no decision, and wait for a vote from here.)
+    /// Asks for bodies that are named by votes or by a decision: the own disk first, then whoever voted, in turn, for a pipeline of them
+    /// at a time. (Also for a decision: those who know the body may know of no decision, and wait for a vote from here.)
     fn fetch_bodies(&mut self, turn: &mut Turn<'_>) {
         let primary = self.config.primary(self.entered);
         let step = self.peers.next_body_turn();
+        let mut left = self.config.pipeline;
         for (slot, entry) in self.log.range(self.issued.next()..) {
             let decision = self.decided.get(slot);
             let (digest, mut voters): (Digest, Vec<ReplicaId>) = match (decision, entry.pre_prepares.of(primary)) {
@@ -192,6 +195,10 @@ impl Replica {
             if digest == NULL_BATCH || entry.bodies.contains_key(&digest) {
                 continue;
             }
+            if left == 0 {
+                return;
+            }
+            left -= 1;
             if entry.durable.contains(&digest) {
                 turn.push(Effect::SendBatch { to: self.config.id, slot: *slot, digest });
             } else if let Some(voter) = voters.get(step % voters.len().max(1)) {
@@ -291,11 +298,14 @@ impl Replica {
         }
     }
 
-    /// The running request is done, by whatever messages: the next one.
+    /// The running request gets on, by whatever messages; once it is done, the next one.
     pub(crate) fn go_on_catching_up(&mut self, turn: &mut Turn<'_>) {
-        if let Some(fetch) = self.peers.fetch().filter(|fetch| fetch.to <= self.issued) {
+        let Some(fetch) = self.peers.fetch() else { return };
+        if fetch.to <= self.issued {
             self.peers.set_fetch(None);
             self.catch_up(turn, Some(fetch.source));
+        } else if fetch.reached < self.issued {
+            self.peers.set_fetch(Some(Fetch { reached: self.issued, since: turn.now, ..fetch }));
         }
     }
 
@@ -314,7 +324,7 @@ impl Replica {
         let step = self.peers.next_slot_turn();
         let Some(source) = prefer.or_else(|| sources.get(step % sources.len().max(1)).copied()) else { return };
         let to = target.min(first.plus(self.config.pipeline.saturating_sub(1)));
-        self.peers.set_fetch(Some(Fetch { to, source }));
+        self.peers.set_fetch(Some(Fetch { to, source, reached: self.issued, since: turn.now }));
         turn.push(Effect::Send(source, Message::FetchDecided { from: first, to }));
     }
 

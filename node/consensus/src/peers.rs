@@ -38,6 +38,10 @@ pub struct Fetch {
     pub to: Slot,
     /// Who was asked.
     pub source: ReplicaId,
+    /// How far execution had come when it last got on.
+    pub reached: Slot,
+    /// When that was, or the question.
+    pub since: Millis,
 }
 
 impl Peers {

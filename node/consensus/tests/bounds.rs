@@ -5,11 +5,14 @@
 mod properties_support;
 
 use properties_support::{Lone, World, digest, small};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use varangian_consensus::pool::{Pool, Role, Source};
 use varangian_consensus::vote::{MAX_REPLICAS, MAX_WINDOW};
 use varangian_consensus::{Batch, Effect, Ignored, Message, Phase, Record, Slot, View};
-use varangian_crypto::{Clients, Genesis, GenesisError, Parameters, ReplicaId};
+use varangian_crypto::{
+    Clients, Digest, Genesis, GenesisError, Parameters, ReplicaId, SignatureCache, Verify, VerifyError,
+};
 
 fn evidence_on_disk(lone: &Lone<'_>) -> usize {
     lone.effects.iter().filter(|effect| matches!(effect, Effect::Persist(Record::Evidence(_)))).count()
@@ -192,4 +195,43 @@ fn one_peer_cannot_ask_for_more_than_a_window_of_bodies_per_interval() {
     });
     let asked: u64 = asked.sum();
     assert!(asked <= 2 * world.config(1).window, "{asked} bodies for one peer");
+}
+
+#[derive(Debug, Default)]
+struct Memory(Mutex<(BTreeSet<Digest>, usize)>);
+
+impl SignatureCache for Memory {
+    fn knows(&self, proof: &Digest) -> bool {
+        self.0.lock().unwrap().0.contains(proof)
+    }
+
+    fn learn(&self, proof: Digest) {
+        let mut held = self.0.lock().unwrap();
+        held.0.insert(proof);
+        held.1 += 1;
+    }
+}
+
+/// A body comes from several peers; its signatures are verified once. A bad one is never taken for good.
+#[test]
+fn a_body_is_verified_once() {
+    let world = World::new(4);
+    let memory = Arc::new(Memory::default());
+    let committee = world.committee.clone().with_cache(memory.clone());
+    let learned = || memory.0.lock().unwrap().1;
+    let good = world.batch(0, 1);
+    for _ in 0..3 {
+        assert_eq!(good.check(&committee), Ok(()));
+        assert_eq!(learned(), 1);
+    }
+    // The same command under a signature of something else.
+    let (command, other) = (world.command(0, 1).into_inner(), world.command(0, 2).into_inner());
+    let mut bytes = command.encoded().to_vec();
+    let at = bytes.windows(64).position(|bytes| bytes == command.signature().as_bytes()).unwrap();
+    bytes[at..at + 64].copy_from_slice(other.signature().as_bytes());
+    let bad = Batch::decode(bytes.into()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(bad.check(&committee), Err(VerifyError::BadSignature));
+        assert_eq!(learned(), 1);
+    }
 }

@@ -9,6 +9,10 @@ use varangian_consensus::message::Status;
 use varangian_consensus::{Effect, Message, Slot, Timer, View};
 use varangian_crypto::{Bounded, ReplicaId};
 
+fn status_timer(timer: &Timer) -> bool {
+    matches!(timer, Timer::Status(_))
+}
+
 fn requests(lone: &Lone<'_>) -> Vec<(ReplicaId, u64, u64)> {
     let asked = lone.effects.iter().filter_map(|effect| match effect {
         Effect::Send(source, Message::FetchDecided { from, to }) => Some((*source, from.0, to.0)),
@@ -65,6 +69,47 @@ fn the_next_request_follows_however_the_last_slot_came() {
     commit(&mut lone, 2);
     assert_eq!(lone.executed.slot, Slot(2));
     assert_eq!(requests(&lone), [(ReplicaId(2), 1, 2), (ReplicaId(2), 3, 4)]);
+}
+
+/// While slots still come, the request is not repeated: the answers to it may be waiting behind each other. A source that sends nothing
+/// for the length of a time-out is left for another.
+#[test]
+fn a_request_is_repeated_only_when_its_source_is_mute() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    let patience = world.config(1).base_timeout / world.config(1).status_interval();
+    lone.hear(2, Message::Committed(world.committed(0, 6, *world.batch(0, 6).digest()))).unwrap();
+    for _ in 1..patience {
+        lone.fire(status_timer).unwrap();
+    }
+    lone.decide(2, 0, 1, Some(world.batch(0, 1))).unwrap();
+    for _ in 1..patience {
+        lone.fire(status_timer).unwrap();
+    }
+    assert_eq!(requests(&lone), [(ReplicaId(2), 1, 2)]);
+    lone.fire(status_timer).unwrap();
+    let asked = requests(&lone);
+    assert_eq!((asked.len(), asked[1].1, asked[1].2), (2, 2, 3), "{asked:?}");
+}
+
+/// Bodies are asked for in the order in which they are needed, a pipeline of them at a time: more would come after they were of use.
+#[test]
+fn bodies_are_asked_for_a_pipeline_at_a_time() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    for slot in 1..=6 {
+        lone.hear(0, Message::PrePrepare(world.pre_prepare(0, slot, *world.batch(0, slot).digest()))).unwrap();
+    }
+    let mark = lone.effects.len();
+    lone.fire(status_timer).unwrap();
+    let asked: Vec<u64> = lone
+        .sent_to(mark)
+        .filter_map(|(_, message)| match message {
+            Message::FetchBatch { slot, .. } => Some(slot.0),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked, [1, 2]);
 }
 
 /// Of slots that are decided here, a certificate says everything: three votes of each, from every peer, would cost the laggard more
@@ -133,7 +178,7 @@ fn a_body_is_asked_for_also_where_the_decision_is_known() {
         lone.hear(signer, Message::Commit(world.commit(signer, 0, 1, digest))).unwrap();
     }
     let mark = lone.effects.len();
-    lone.fire(|timer| matches!(timer, Timer::Status(_))).unwrap();
+    lone.fire(status_timer).unwrap();
     let asks = lone.sent_to(mark).filter(|(_, message)| matches!(message, Message::FetchBatch { slot: Slot(1), .. }));
     assert_eq!(asks.count(), 1);
     lone.hear(2, Message::Batch { slot: Slot(1), batch: world.batch(0, 1) }).unwrap();

@@ -215,7 +215,8 @@ fn sources_of_decided_slots_rotate_over_every_signer() {
             let certificate = world.committed_by(&signers, 0, 2, digest(2));
             lone.hear(1, Message::Committed(certificate)).unwrap();
             let mark = lone.effects.len();
-            for _ in 0..3 * n {
+            let patience = world.config(id).base_timeout / world.config(id).status_interval();
+            for _ in 0..2 * patience * u64::from(n) {
                 lone.fire(status_timer).unwrap();
             }
             let asks = lone.sent_to(mark).filter(|(_, message)| matches!(message, Message::FetchDecided { .. }));
