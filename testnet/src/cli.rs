@@ -1,5 +1,6 @@
 //! The command line `varangian-testnet`.
 
+use crate::scenario::command as scenario;
 use crate::{bench, demo, replica, up};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     Resume(up::ControlArgs),
     /// Show it all: load, a killed primary, an attack, a verdict
     Demo(demo::DemoArgs),
+    /// Play scenarios: attacks, faults, a load, and what must hold
+    Scenario(scenario::ScenarioArgs),
     /// Measure
     Bench(bench::BenchArgs),
     /// List the attacks
@@ -63,9 +66,10 @@ pub fn main() -> ExitCode {
             Command::Pause(args) => up::control(args, up::Control::Pause).await,
             Command::Resume(args) => up::control(args, up::Control::Resume).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Scenario(args) => scenario::run(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::Attacks => {
-                print!("{}", attacks());
+                scenario::write_out(&attacks())?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Sim(args) => Ok(varangian_sim::cli::run(&args)),

@@ -5,6 +5,7 @@
 //! - [`replica`]: one replica that misbehaves on purpose.
 //! - [`journal`], [`load`]: concurrent signed clients, and what they write down.
 //! - [`judge`]: the verdict, from outside: by the replicas' stores and the clients' journals.
+//! - [`scenario`]: a network, attacks, faults, a load and what must hold, in one file; [`power`]: what a disk may hold after power loss.
 //! - [`demo`]: the main show; [`bench`]: figures.
 //! - [`cli`]: the command line.
 
@@ -15,8 +16,10 @@ pub mod journal;
 pub mod judge;
 pub mod layout;
 pub mod load;
+pub mod power;
 pub mod programs;
 pub mod replica;
 pub mod said;
+pub mod scenario;
 pub mod testnet;
 pub mod up;

@@ -77,28 +77,24 @@ impl Testnet {
     /// # Errors
     /// If one does not come up, with the end of its log.
     pub async fn start(&mut self) -> anyhow::Result<()> {
-        for id in self.ids() {
-            self.launch(id)?;
-        }
-        for id in self.ids() {
-            self.wait(id, "listens", |said| said.listening.is_some()).await?;
-        }
-        self.publish()?;
-        for id in self.ids() {
-            self.wait(id, "is connected to a quorum", |said| said.ready).await?;
-        }
-        self.record()
+        self.restart(&self.ids()).await
     }
 
-    /// Starts one replica that is down, where it was before, and waits until it is connected to a quorum.
+    /// Starts replicas that are down, each where it was before, and waits until each is connected to a quorum.
     ///
     /// # Errors
-    /// If it does not come up.
-    pub async fn restart(&mut self, id: ReplicaId) -> anyhow::Result<()> {
-        self.launch(id)?;
-        self.wait(id, "listens", |said| said.listening.is_some()).await?;
+    /// If one does not come up, with the end of its log.
+    pub async fn restart(&mut self, ids: &[ReplicaId]) -> anyhow::Result<()> {
+        for id in ids {
+            self.launch(*id)?;
+        }
+        for id in ids {
+            self.wait(*id, "listens", |said| said.listening.is_some()).await?;
+        }
         self.publish()?;
-        self.wait(id, "is connected to a quorum", |said| said.ready).await?;
+        for id in ids {
+            self.wait(*id, "is connected to a quorum", |said| said.ready).await?;
+        }
         self.record()
     }
 

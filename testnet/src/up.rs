@@ -257,7 +257,7 @@ async fn serve(net: &mut Testnet, mut stream: UnixStream) -> anyhow::Result<()> 
     let id = ReplicaId(request.replica);
     let done = match request.control {
         Control::Kill => net.kill(id).await,
-        Control::Restart => net.restart(id).await,
+        Control::Restart => net.restart(&[id]).await,
         Control::Pause => net.pause(id),
         Control::Resume => net.resume(id),
     };

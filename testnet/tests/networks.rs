@@ -7,11 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::sync::watch;
 use varangian_crypto::Parameters;
-use varangian_storage::Store;
 use varangian_testnet::judge::{Case, judge};
 use varangian_testnet::layout::NetworkDir;
 use varangian_testnet::load::operations::Mix;
 use varangian_testnet::load::{self, Load};
+use varangian_testnet::power::cut_power;
 use varangian_testnet::testnet::Testnet;
 
 /// Waits for an event of the network itself are bounded by this; nothing is measured.
@@ -74,6 +74,7 @@ fn verdict(net: &Testnet, journals: &Path, length: u64) {
         homes,
         journals: journals.to_owned(),
         expect_accused: BTreeSet::new(),
+        may_accuse: BTreeSet::new(),
         max_gap: BOUND,
         load: (0, length),
         allow_unresolved: false,
@@ -112,25 +113,6 @@ async fn ten_replicas_commit_with_three_silent() {
     commits_with_f_silent(10, 3).await;
 }
 
-/// The log as a power loss leaves it: cut anywhere not before its last synced length.
-fn cut_power(data: &Path, seed: u64) {
-    let synced = Store::synced_in(data).unwrap();
-    let mut logs: Vec<_> = fs::read_dir(synced.log.parent().unwrap())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "log") && *path >= synced.log)
-        .collect();
-    logs.sort();
-    for (index, log) in logs.iter().enumerate() {
-        let least = if *log == synced.log { synced.bytes } else { 0 };
-        let file = fs::File::options().write(true).open(log).unwrap();
-        let length = file.metadata().unwrap().len();
-        let noise = varangian_crypto::sha256("power loss", &[&seed.to_le_bytes(), &(index as u64).to_le_bytes()]);
-        let random = u64::from_le_bytes(noise.as_bytes()[..8].try_into().unwrap());
-        file.set_len(least + random % (length - least + 1)).unwrap();
-    }
-}
-
 /// All four lose power under load, ten times over. After each restart the network goes on by itself, and in the end every acknowledged
 /// command is there, exactly once.
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +145,7 @@ async fn all_lose_power_ten_times_under_load() {
             net.kill(id).await.unwrap();
         }
         for id in net.ids() {
-            cut_power(&net.dir().home(id).data(), round * 10 + u64::from(id.0));
+            cut_power(&net.dir().home(id).data(), round * 10 + u64::from(id.0)).unwrap();
         }
         net.start().await.unwrap();
         println!("round {round}: power lost at {} acknowledged operations", *acknowledged.borrow());

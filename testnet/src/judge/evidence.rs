@@ -29,7 +29,7 @@ pub(super) fn judge(case: &Case, committee: &Committee, honest: &[Honest]) -> Ev
         *verdict.proofs.entry(accused).or_default().entry(kind).or_default() += 1;
         if innocent.contains(&accused) {
             verdict.findings.push(Finding::HonestAccused { holder, accused, kind });
-        } else if !case.expect_accused.contains(&accused) {
+        } else if !case.expect_accused.contains(&accused) && !case.may_accuse.contains(&accused) {
             verdict.findings.push(Finding::UnexpectedlyAccused { accused, kind });
         }
     }

@@ -50,8 +50,10 @@ pub struct Case {
     pub homes: Vec<(ReplicaId, PathBuf, bool)>,
     /// The directory of the clients' journals.
     pub journals: PathBuf,
-    /// Exactly these must be proved faulty.
+    /// These must be proved faulty,
     pub expect_accused: BTreeSet<ReplicaId>,
+    /// these may be, and nobody else.
+    pub may_accuse: BTreeSet<ReplicaId>,
     /// Longest time without an acknowledgement while the load was on.
     pub max_gap: Duration,
     /// When the load began and ended, in milliseconds of the journals' clock.

@@ -96,6 +96,24 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// All of it in one line, for a table.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let word = |findings: &Findings| if findings.is_empty() { "pass" } else { "FAIL" };
+        let accused: Vec<String> = self.evidence.proofs.keys().map(ReplicaId::to_string).collect();
+        format!(
+            "safety {}  liveness {} (gap {})  evidence {} ({})  {:>6} ops/s",
+            word(&self.safety.findings),
+            word(&self.liveness.findings),
+            Seconds(self.liveness.worst_gap_ms),
+            word(&self.evidence.findings),
+            if accused.is_empty() { "-".to_owned() } else { accused.join(" ") },
+            Grouped(self.figures.operations_per_second()).to_string(),
+        )
+    }
+}
+
 impl Serialize for Verdict {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]

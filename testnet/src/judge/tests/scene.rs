@@ -87,6 +87,7 @@ impl Scene {
             homes: (0..4).map(home).collect(),
             journals: dir.path().join("journals"),
             expect_accused: BTreeSet::from([ReplicaId(3)]),
+            may_accuse: BTreeSet::new(),
             max_gap: Duration::from_millis(30),
             load: (0, 60),
             allow_unresolved: false,

@@ -1,0 +1,13 @@
+//! Scenarios: a network, attacks, faults, a load and what must hold, in one file.
+//!
+//! - [`format`]: the file.
+//! - [`shipped`]: those that come with the program, by name.
+//! - [`show`]: one scenario played on real processes, step by step.
+//! - [`play`]: a whole run: files, load, show, verdict.
+//! - [`command`]: `varangian-testnet scenario`.
+
+pub mod command;
+pub mod format;
+pub mod play;
+pub mod shipped;
+pub mod show;

@@ -1,0 +1,355 @@
+//! The file: TOML, in which every key must be known.
+//!
+//! ```toml
+//! name = "primary-killed"
+//! about = "The first primary is killed in mid-load and comes back"
+//! rows = [24, 30]
+//!
+//! [[step]]
+//! wait = 3
+//! [[step]]
+//! kill = "primary"
+//! [[step]]
+//! await = "new-view"
+//! [[step]]
+//! restart = "down"
+//! [[step]]
+//! await = "caught-up"
+//!
+//! [expect]
+//! max_gap = 10
+//! ```
+
+use crate::load::Load;
+use crate::load::operations::Mix;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+use thiserror::Error;
+use varangian_crypto::ReplicaId;
+use varangian_sim::adversary::{Attack, AttackError};
+
+/// A scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Small letters, digits and hyphens.
+    pub name: String,
+    /// What happens, in one line.
+    pub about: String,
+    /// Its rows in the table of attacks.
+    #[serde(default)]
+    pub rows: BTreeSet<u8>,
+    /// Replicas; 4 unless said otherwise.
+    #[serde(default = "four")]
+    pub replicas: u16,
+    /// Of the load and of whatever is random.
+    #[serde(default)]
+    pub seed: u64,
+    /// Malicious replicas and their attacks, `NAME` or `NAME@TRIGGER`. One that a step strikes with behaves until then.
+    #[serde(default)]
+    pub attacks: BTreeMap<Replica, String>,
+    /// What clients do meanwhile.
+    #[serde(default)]
+    pub load: LoadPlan,
+    /// What happens, one after the other.
+    #[serde(default)]
+    pub step: Vec<Step>,
+    /// What must hold.
+    #[serde(default)]
+    pub expect: Expect,
+}
+
+const fn four() -> u16 {
+    4
+}
+
+/// A replica by its name: `r0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Replica(pub ReplicaId);
+
+impl TryFrom<String> for Replica {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let id = text.strip_prefix('r').and_then(|number| number.parse().ok());
+        id.map(|id| Self(ReplicaId(id))).ok_or_else(|| format!("`{text}` is no replica; write r0, r1, ..."))
+    }
+}
+
+impl From<Replica> for String {
+    fn from(replica: Replica) -> Self {
+        replica.0.to_string()
+    }
+}
+
+/// Whom a step is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Who {
+    /// By a word.
+    Group(Group),
+    /// By name.
+    One(Replica),
+    /// By their names.
+    Several(Vec<Replica>),
+}
+
+/// Replicas by what they are when the step begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Group {
+    /// The one that leads.
+    Primary,
+    /// Those that earlier steps have killed or paused.
+    Down,
+    /// Everybody.
+    All,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(Group::Primary) => f.write_str("the primary"),
+            Self::Group(Group::Down) => f.write_str("those that are down"),
+            Self::Group(Group::All) => f.write_str("all"),
+            Self::One(replica) => replica.0.fmt(f),
+            Self::Several(replicas) => {
+                let names: Vec<String> = replicas.iter().map(|replica| replica.0.to_string()).collect();
+                f.write_str(&names.join(", "))
+            }
+        }
+    }
+}
+
+/// One step. It is over when what it does is done, or what it waits for has come about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Seconds in which nothing is done but the load goes on.
+    Wait(f64),
+    /// Killed on the spot (SIGKILL): what was written and not synced is kept by the system.
+    Kill(Who),
+    /// Killed, and the log cut at random not before its last synced byte.
+    PowerLoss(Who),
+    /// Stopped in its tracks (SIGSTOP); its connections stay.
+    Pause(Who),
+    /// Lets them go on.
+    Resume(Who),
+    /// Starts them again on what their disks hold.
+    Restart(Who),
+    /// Malicious replicas that behaved until now begin.
+    Strike(Who),
+    /// Primaries are paused in turn until this one leads.
+    Lead(Replica),
+    /// Waits for something.
+    Await(Event),
+}
+
+/// What a step can wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A quorum is active in a later view than when the last fault came.
+    NewView,
+    /// A quorum has executed more than when the step began.
+    Progress,
+    /// All honest replicas that run are active and have executed what anybody had when the step began.
+    CaughtUp,
+}
+
+/// The load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoadPlan {
+    /// Concurrent clients, each with a key of its own.
+    pub clients: usize,
+    /// Commands that each has on their way.
+    pub in_flight: usize,
+    /// Operations in each command.
+    pub bundle: usize,
+    /// Bytes of each value.
+    pub value_bytes: usize,
+    /// Of a hundred operations, so many add to shared counters; the others put.
+    pub add_percent: u8,
+}
+
+impl Default for LoadPlan {
+    fn default() -> Self {
+        Self { clients: 8, in_flight: 4, bundle: 1, value_bytes: 128, add_percent: 40 }
+    }
+}
+
+/// What must hold, besides safety, which always must.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expect {
+    /// Longest time without an acknowledgement, in seconds.
+    pub max_gap: u64,
+    /// Who must be proved faulty.
+    pub accused: BTreeSet<Replica>,
+    /// Who else may be: it depends on what it happened to say to whom.
+    pub may_be_accused: BTreeSet<Replica>,
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Self { max_gap: 10, accused: BTreeSet::new(), may_be_accused: BTreeSet::new() }
+    }
+}
+
+/// Why a file is no scenario.
+#[derive(Debug, Error)]
+pub enum ScenarioError {
+    /// Not the format.
+    #[error("{0}")]
+    Toml(#[from] toml::de::Error),
+    /// A name that is no file's name.
+    #[error("`{0}` is no name: small letters, digits and hyphens")]
+    Name(String),
+    /// Out of bounds.
+    #[error("replicas = {0}: from 4 to 31")]
+    Replicas(u16),
+    /// A replica that is not there.
+    #[error("{what} names {replica}, and there are only {replicas} replicas")]
+    NoSuchReplica {
+        /// Which key.
+        what: &'static str,
+        /// Who.
+        replica: ReplicaId,
+        /// How many there are.
+        replicas: u16,
+    },
+    /// An attack that is none.
+    #[error("attacks.{replica}: {source}")]
+    Attack {
+        /// Whose.
+        replica: ReplicaId,
+        /// Why.
+        source: AttackError,
+    },
+    /// Only malicious replicas strike.
+    #[error("{0} is to strike and has no attack; give it one under [attacks]")]
+    NothingToStrikeWith(ReplicaId),
+    /// Only malicious replicas may be proved faulty.
+    #[error("expect: {0} is to be accused and has no attack")]
+    InnocentExpected(ReplicaId),
+    /// Nonsense.
+    #[error("wait = {0}: seconds from 0 to 600")]
+    Wait(f64),
+    /// Of too much or nothing.
+    #[error("load: {0}")]
+    Load(&'static str),
+}
+
+impl Scenario {
+    /// Reads and checks one.
+    ///
+    /// # Errors
+    /// [`ScenarioError`], which says what to change.
+    pub fn parse(text: &str) -> Result<Self, ScenarioError> {
+        let scenario: Self = toml::from_str(text)?;
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    fn check(&self) -> Result<(), ScenarioError> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            return Err(ScenarioError::Name(self.name.clone()));
+        }
+        if !(4..=31).contains(&self.replicas) {
+            return Err(ScenarioError::Replicas(self.replicas));
+        }
+        for (replica, attack) in &self.attacks {
+            self.exists("attacks", replica.0)?;
+            Attack::parse(attack).map_err(|source| ScenarioError::Attack { replica: replica.0, source })?;
+        }
+        for step in &self.step {
+            match step {
+                Step::Wait(seconds) if !(0.0..=600.0).contains(seconds) => return Err(ScenarioError::Wait(*seconds)),
+                Step::Lead(replica) => self.exists("lead", replica.0)?,
+                Step::Strike(who) => {
+                    for replica in who.named() {
+                        if !self.attacks.contains_key(&replica) {
+                            return Err(ScenarioError::NothingToStrikeWith(replica.0));
+                        }
+                    }
+                }
+                Step::Kill(who) | Step::PowerLoss(who) | Step::Pause(who) | Step::Resume(who) | Step::Restart(who) => {
+                    who.named().try_for_each(|replica| self.exists("a step", replica.0))?;
+                }
+                Step::Wait(_) | Step::Await(_) => {}
+            }
+        }
+        for replica in self.expect.accused.iter().chain(&self.expect.may_be_accused) {
+            if !self.attacks.contains_key(replica) {
+                return Err(ScenarioError::InnocentExpected(replica.0));
+            }
+        }
+        let bounds = [
+            (1..=256, self.load.clients, "from 1 to 256 clients"),
+            (1..=256, self.load.in_flight, "from 1 to 256 commands in flight"),
+            (1..=64, self.load.bundle, "from 1 to 64 operations in a command"),
+            (0..=4096, self.load.value_bytes, "values of up to 4096 bytes"),
+            (0..=100, self.load.add_percent.into(), "at most 100 percent"),
+        ];
+        match bounds.iter().find(|(range, value, _)| !range.contains(value)) {
+            Some((_, _, words)) => Err(ScenarioError::Load(words)),
+            None => Ok(()),
+        }
+    }
+
+    fn exists(&self, what: &'static str, replica: ReplicaId) -> Result<(), ScenarioError> {
+        if replica.0 < self.replicas {
+            return Ok(());
+        }
+        Err(ScenarioError::NoSuchReplica { what, replica, replicas: self.replicas })
+    }
+
+    /// The malicious replicas that behave until a step strikes with them.
+    #[must_use]
+    pub fn sleepers(&self) -> BTreeSet<Replica> {
+        let strikes = self.step.iter().filter_map(|step| match step {
+            Step::Strike(who) => Some(who),
+            _ => None,
+        });
+        strikes
+            .flat_map(|who| match who {
+                Who::Group(_) => self.attacks.keys().copied().collect(),
+                named => named.named().collect::<Vec<_>>(),
+            })
+            .collect()
+    }
+
+    /// What the clients do.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load {
+            clients: self.load.clients,
+            in_flight: self.load.in_flight,
+            bundle: self.load.bundle,
+            value_bytes: self.load.value_bytes,
+            mix: Mix { add_percent: self.load.add_percent, ..Mix::default() },
+            seed: self.seed,
+            resolve_deadline: Duration::from_secs(30),
+            ..Load::default()
+        }
+    }
+}
+
+impl Who {
+    fn named(&self) -> impl Iterator<Item = Replica> + '_ {
+        let named: &[Replica] = match self {
+            Self::Group(_) => &[],
+            Self::One(replica) => std::slice::from_ref(replica),
+            Self::Several(replicas) => replicas,
+        };
+        named.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests;

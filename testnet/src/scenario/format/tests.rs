@@ -1,0 +1,78 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+
+const SMALL: &str = "name = \"small\"\nabout = \"nothing\"\n";
+
+fn refused(text: &str) -> String {
+    Scenario::parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let scenario = Scenario::parse(SMALL).unwrap();
+    assert_eq!((scenario.replicas, scenario.step.len(), scenario.expect.max_gap), (4, 0, 10));
+    assert_eq!(scenario.load, LoadPlan::default());
+}
+
+#[test]
+fn every_step_is_read_and_written() {
+    let steps = [
+        ("wait = 1.5", Step::Wait(1.5)),
+        ("kill = \"primary\"", Step::Kill(Who::Group(Group::Primary))),
+        ("power-loss = \"all\"", Step::PowerLoss(Who::Group(Group::All))),
+        ("pause = \"r2\"", Step::Pause(Who::One(Replica(ReplicaId(2))))),
+        ("resume = [\"r0\", \"r3\"]", Step::Resume(Who::Several(vec![Replica(ReplicaId(0)), Replica(ReplicaId(3))]))),
+        ("restart = \"down\"", Step::Restart(Who::Group(Group::Down))),
+        ("strike = \"r1\"", Step::Strike(Who::One(Replica(ReplicaId(1))))),
+        ("lead = \"r3\"", Step::Lead(Replica(ReplicaId(3)))),
+        ("await = \"new-view\"", Step::Await(Event::NewView)),
+        ("await = \"progress\"", Step::Await(Event::Progress)),
+        ("await = \"caught-up\"", Step::Await(Event::CaughtUp)),
+    ];
+    for (text, step) in steps {
+        let scenario = Scenario::parse(&format!("{SMALL}attacks.r1 = \"silent\"\n[[step]]\n{text}\n")).unwrap();
+        assert_eq!(scenario.step, [step]);
+        assert_eq!(Scenario::parse(&toml::to_string(&scenario).unwrap()).unwrap(), scenario);
+    }
+}
+
+#[test]
+fn what_is_not_known_is_refused() {
+    for text in
+        ["color = 1", "[load]\nclient = 3", "[expect]\ngap = 3", "[[step]]\nsleep = 1", "[[step]]\nkill = \"leader\""]
+    {
+        let error = refused(&format!("{SMALL}{text}\n"));
+        assert!(error.contains("unknown") || error.contains("did not match"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn nonsense_is_refused_by_name() {
+    let cases = [
+        ("replicas = 3", "from 4 to 31"),
+        ("attacks.r4 = \"silent\"", "names r4"),
+        ("attacks.r1 = \"silemt\"", "silent"),
+        ("attacks.one = \"silent\"", "write r0"),
+        ("[[step]]\nkill = \"r7\"", "names r7"),
+        ("[[step]]\nlead = \"r9\"", "names r9"),
+        ("[[step]]\nstrike = \"r1\"", "has no attack"),
+        ("[[step]]\nwait = 601", "from 0 to 600"),
+        ("[[step]]\nwait = nan", "from 0 to 600"),
+        ("[load]\nclients = 0", "from 1 to 256 clients"),
+        ("[load]\nadd_percent = 101", "at most 100"),
+        ("[expect]\naccused = [\"r1\"]", "has no attack"),
+    ];
+    for (text, words) in cases {
+        let error = refused(&format!("{SMALL}{text}\n"));
+        assert!(error.contains(words), "{text}: {error}");
+    }
+    assert!(refused("name = \"../x\"\nabout = \"\"\n").contains("no name"));
+}
+
+#[test]
+fn only_who_is_struck_with_waits() {
+    let text = format!("{SMALL}[attacks]\nr1 = \"silent\"\nr2 = \"silent\"\n[[step]]\nstrike = \"r2\"\n");
+    let scenario = Scenario::parse(&text).unwrap();
+    assert_eq!(scenario.sleepers(), BTreeSet::from([Replica(ReplicaId(2))]));
+}

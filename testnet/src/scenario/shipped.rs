@@ -1,0 +1,94 @@
+//! The scenarios that come with the program: files, and one for each attack.
+
+use super::format::{Event, Expect, LoadPlan, Replica, Scenario, ScenarioError, Step, Who};
+use std::collections::BTreeMap;
+use thiserror::Error;
+use varangian_crypto::ReplicaId;
+use varangian_sim::adversary::{ATTACKS, Kind};
+
+macro_rules! shipped {
+    ($($name:literal),* $(,)?) => {
+        /// The files: name and text.
+        pub const SHIPPED: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../scenarios/", $name, ".toml")))),*];
+    };
+}
+
+shipped! {
+    "demo",
+    "crash-of-a-backup",
+    "crash-of-the-primary",
+    "pause-of-the-primary",
+    "rolling-restart",
+    "power-loss-of-all",
+    "power-loss-beyond-f",
+    "crash-while-two-collude",
+}
+
+/// What the scenarios begin with that are made of the list of attacks, one of each.
+pub const ATTACK: &str = "attack-";
+
+/// The first primary plays an attack from the start, is made to miss a second of it, and goes on.
+fn of_attack(kind: &Kind) -> Scenario {
+    let attacker = Replica(ReplicaId(0));
+    let one = || Who::One(attacker);
+    Scenario {
+        name: format!("{ATTACK}{}", kind.name),
+        about: kind.description.to_owned(),
+        rows: kind.rows.iter().copied().collect(),
+        replicas: 4,
+        seed: 1,
+        attacks: BTreeMap::from([(attacker, kind.name.to_owned())]),
+        load: LoadPlan::default(),
+        step: vec![
+            Step::Wait(3.0),
+            Step::Pause(one()),
+            Step::Await(Event::Progress),
+            Step::Resume(one()),
+            Step::Wait(3.0),
+            Step::Await(Event::Progress),
+        ],
+        expect: Expect {
+            may_be_accused: kind.possible().next().map(|_| attacker).into_iter().collect(),
+            ..Expect::default()
+        },
+    }
+}
+
+/// All names, in the order in which `scenario all` plays them.
+pub fn names() -> impl Iterator<Item = String> {
+    let files = SHIPPED.iter().map(|(name, _)| (*name).to_owned());
+    files.chain(ATTACKS.iter().map(|kind| format!("{ATTACK}{}", kind.name)))
+}
+
+/// Why there is no such scenario.
+#[derive(Debug, Error)]
+pub enum ShippedError {
+    /// Not among them.
+    #[error("no scenario is called `{0}`; `varangian-testnet scenario list` lists them")]
+    Unknown(String),
+    /// The file is wrong.
+    #[error("scenario {name}: {source}")]
+    Wrong {
+        /// Which.
+        name: String,
+        /// Why.
+        source: ScenarioError,
+    },
+}
+
+/// Finds one by its name.
+///
+/// # Errors
+/// [`ShippedError`].
+pub fn find(name: &str) -> Result<Scenario, ShippedError> {
+    let kind = name.strip_prefix(ATTACK).and_then(|attack| ATTACKS.iter().find(|kind| kind.name == attack));
+    if let Some(kind) = kind {
+        return Ok(of_attack(kind));
+    }
+    let text = SHIPPED.iter().find(|(shipped, _)| *shipped == name).map(|(_, text)| *text);
+    let text = text.ok_or_else(|| ShippedError::Unknown(name.to_owned()))?;
+    Scenario::parse(text).map_err(|source| ShippedError::Wrong { name: name.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests;

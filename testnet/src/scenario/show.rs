@@ -1,0 +1,279 @@
+//! One scenario played on real processes, step by step, while the load goes on.
+
+use super::format::{Event, Group, Replica, Step, Who};
+use crate::power::cut_power;
+use crate::testnet::Testnet;
+use anyhow::{anyhow, bail};
+use indicatif::ProgressBar;
+use rustix::process::Signal;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::{Instant, interval, sleep, timeout};
+use varangian::cli::status::ask_all;
+use varangian_client::Network;
+use varangian_client::protocol::ReplicaStatus;
+use varangian_crypto::ReplicaId;
+
+/// Between two looks at where the replicas stand.
+const LOOK: Duration = Duration::from_millis(50);
+/// For one replica's answer.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// For each step to come about.
+const STEP: Duration = Duration::from_secs(60);
+
+/// Something that was done or came about.
+#[derive(Clone, Debug, Serialize)]
+pub struct Happening {
+    /// Milliseconds since the show began.
+    pub at_ms: u64,
+    /// What.
+    pub what: String,
+}
+
+/// A network and what has happened to it so far.
+pub struct Show {
+    /// The processes.
+    pub net: Testnet,
+    /// What happened.
+    pub happened: Vec<Happening>,
+    network: Network,
+    bar: ProgressBar,
+    began: Instant,
+    quiet: bool,
+    seed: u64,
+    /// The view when the last fault came.
+    view_before: u64,
+    down: BTreeSet<ReplicaId>,
+}
+
+impl Show {
+    /// Of a network that is up. `quiet`: tells on standard error instead of standard output.
+    #[must_use]
+    pub fn new(net: Testnet, network: Network, bar: ProgressBar, quiet: bool, seed: u64) -> Self {
+        Self {
+            net,
+            happened: Vec::new(),
+            network,
+            bar,
+            began: Instant::now(),
+            quiet,
+            seed,
+            view_before: 0,
+            down: BTreeSet::new(),
+        }
+    }
+
+    /// Plays the steps in order.
+    ///
+    /// # Errors
+    /// If one does not come about.
+    pub async fn play(&mut self, steps: &[Step]) -> anyhow::Result<()> {
+        for step in steps {
+            self.take(step).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, step: &Step) -> anyhow::Result<()> {
+        match step {
+            Step::Wait(seconds) => sleep(Duration::from_secs_f64(*seconds)).await,
+            Step::Kill(who) => {
+                for id in self.fault(who).await? {
+                    self.net.kill(id).await?;
+                    self.down.insert(id);
+                    self.tell(&format!("{id} is killed"));
+                }
+            }
+            Step::PowerLoss(who) => {
+                let victims = self.fault(who).await?;
+                for id in &victims {
+                    self.net.kill(*id).await?;
+                }
+                for id in victims {
+                    self.seed = self.seed.wrapping_add(1);
+                    let lost = cut_power(&self.net.dir().home(id).data(), self.seed)?;
+                    self.down.insert(id);
+                    self.tell(&format!("{id} loses power, and {lost} unsynced bytes with it"));
+                }
+            }
+            Step::Pause(who) => {
+                for id in self.fault(who).await? {
+                    self.net.pause(id)?;
+                    self.down.insert(id);
+                    self.tell(&format!("{id} is paused"));
+                }
+            }
+            Step::Resume(who) => {
+                for id in self.whom(who).await? {
+                    self.net.resume(id)?;
+                    self.down.remove(&id);
+                    self.tell(&format!("{id} goes on"));
+                }
+            }
+            Step::Restart(who) => {
+                let ids = self.whom(who).await?;
+                self.net.restart(&ids).await?;
+                for id in ids {
+                    self.down.remove(&id);
+                    self.tell(&format!("{id} is up again, from what its disk holds"));
+                }
+            }
+            Step::Strike(who) => {
+                for id in self.fault(who).await? {
+                    self.net.signal(id, Signal::USR1)?;
+                    self.tell(&format!("{id} is malicious from here on"));
+                }
+            }
+            Step::Lead(replica) => self.lead(*replica).await?,
+            Step::Await(Event::NewView) => {
+                let view = self.reach_view(self.view_before + 1).await?;
+                self.tell(&format!("view {view}: {} leads", self.primary(view)));
+            }
+            Step::Await(Event::Progress) => self.progress().await?,
+            Step::Await(Event::CaughtUp) => {
+                let honest = self.net.honest();
+                let running: Vec<_> = honest.into_iter().filter(|id| !self.down.contains(id)).collect();
+                let goal = self.caught_up(&running).await?;
+                self.tell(&format!("all that run have executed slot {goal}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whom a fault hits; the view that it hits is remembered.
+    async fn fault(&mut self, who: &Who) -> anyhow::Result<Vec<ReplicaId>> {
+        self.view_before = self.reach_view(0).await?;
+        self.whom(who).await
+    }
+
+    async fn whom(&self, who: &Who) -> anyhow::Result<Vec<ReplicaId>> {
+        Ok(match who {
+            Who::Group(Group::Primary) => vec![self.primary(self.reach_view(0).await?)],
+            Who::Group(Group::Down) => self.down.iter().copied().collect(),
+            Who::Group(Group::All) => self.net.ids(),
+            Who::One(Replica(id)) => vec![*id],
+            Who::Several(replicas) => replicas.iter().map(|Replica(id)| *id).collect(),
+        })
+    }
+
+    /// Pauses primaries in turn until `leader` leads. At no moment is more than one of them away.
+    async fn lead(&mut self, Replica(leader): Replica) -> anyhow::Result<()> {
+        let n = u64::try_from(self.net.ids().len())?;
+        let mut view = self.reach_view(0).await?;
+        let bound = view + 16 * n;
+        while self.primary(view) != leader {
+            let primary = self.primary(view);
+            self.net.pause(primary)?;
+            self.down.insert(primary);
+            view = self.reach_view(view + 1).await?;
+            self.net.resume(primary)?;
+            self.down.remove(&primary);
+            self.caught_up(&[primary]).await?;
+            self.tell(&format!("{primary} was paused and goes on; view {view}: {} leads", self.primary(view)));
+            if view > bound {
+                bail!("the views move past {leader} every time");
+            }
+        }
+        self.view_before = view;
+        Ok(())
+    }
+
+    /// All honest replicas have executed the same.
+    ///
+    /// # Errors
+    /// If that does not come about.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        let honest = self.net.honest();
+        self.until("the honest replicas have executed the same", |rows| {
+            let executed: Vec<u64> =
+                rows.iter().filter(|row| honest.contains(&ReplicaId(row.replica))).map(|row| row.executed).collect();
+            executed.len() == honest.len() && executed.windows(2).all(|pair| pair[0] == pair[1])
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Waits until a quorum of the replicas that run is active in one view that is at least `least`.
+    async fn reach_view(&self, least: u64) -> anyhow::Result<u64> {
+        let quorum = self.net.genesis().quorums().quorum();
+        let agreed = |rows: &[ReplicaStatus]| {
+            let mut views: BTreeMap<u64, usize> = BTreeMap::new();
+            for row in rows.iter().filter(|row| row.active && !self.down.contains(&ReplicaId(row.replica))) {
+                *views.entry(row.view).or_default() += 1;
+            }
+            views.into_iter().rev().find(|(view, count)| *view >= least && *count >= quorum).map(|(view, _)| view)
+        };
+        let rows =
+            self.until(&format!("a quorum is in view {least} or a later one"), |rows| agreed(rows).is_some()).await?;
+        agreed(&rows).ok_or_else(|| anyhow!("the views changed meanwhile"))
+    }
+
+    /// Waits until a quorum has executed more than anybody had.
+    async fn progress(&mut self) -> anyhow::Result<()> {
+        let quorum = self.net.genesis().quorums().quorum();
+        let rows = self.until("a replica answers", |rows| !rows.is_empty()).await?;
+        let before = rows.iter().map(|row| row.executed).max().unwrap_or(0);
+        self.until(&format!("a quorum has executed more than slot {before}"), |rows| {
+            rows.iter().filter(|row| row.executed > before).count() >= quorum
+        })
+        .await?;
+        self.tell(&format!("the network goes on above slot {before}"));
+        Ok(())
+    }
+
+    /// Waits until replicas have executed what anybody had when they were asked first.
+    async fn caught_up(&self, ids: &[ReplicaId]) -> anyhow::Result<u64> {
+        let rows = self.until("a replica answers", |rows| !rows.is_empty()).await?;
+        let goal = rows.iter().map(|row| row.executed).max().unwrap_or(0);
+        let names: Vec<String> = ids.iter().map(ReplicaId::to_string).collect();
+        self.until(&format!("{} caught up to slot {goal}", names.join(", ")), |rows| {
+            let there = |id: &ReplicaId| {
+                rows.iter().any(|row| row.replica == id.0 && row.executed >= goal && !row.behind && row.active)
+            };
+            ids.iter().all(there)
+        })
+        .await?;
+        Ok(goal)
+    }
+
+    /// Asks all replicas again and again until their answers suffice.
+    async fn until(&self, what: &str, enough: impl Fn(&[ReplicaStatus]) -> bool) -> anyhow::Result<Vec<ReplicaStatus>> {
+        let waiting = async {
+            let mut look = interval(LOOK);
+            loop {
+                let answers = ask_all(&self.network, PATIENCE).await?;
+                let rows: Vec<ReplicaStatus> = answers.into_iter().filter_map(|(_, answer)| answer.ok()).collect();
+                if enough(&rows) {
+                    return Ok(rows);
+                }
+                look.tick().await;
+            }
+        };
+        match timeout(STEP, waiting).await {
+            Ok(rows) => rows,
+            Err(_) => bail!(
+                "{} s have passed and it is still not so that {what}; logs are in {}",
+                STEP.as_secs(),
+                self.net.dir().root().display()
+            ),
+        }
+    }
+
+    fn primary(&self, view: u64) -> ReplicaId {
+        self.net.genesis().quorums().primary(view)
+    }
+
+    /// Tells what happened, and keeps it.
+    pub fn tell(&mut self, what: &str) {
+        let elapsed = self.began.elapsed();
+        let at_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.happened.push(Happening { at_ms, what: what.to_owned() });
+        let line = format!("[{:5.1} s] {what}", elapsed.as_secs_f64());
+        if self.quiet {
+            eprintln!("{line}");
+        } else {
+            self.bar.suspend(|| println!("{line}"));
+        }
+    }
+}
