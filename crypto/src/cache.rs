@@ -1,7 +1,8 @@
 //! Signatures, and bodies full of them, that were found good before: a message costs what is new in it.
 //!
-//! A proof is named by a digest of signer, signed bytes and signature, so knowing it means that exactly this was checked. Only good ones are
-//! remembered: a bad one is checked again each time, and nobody can make the memory say yes to it.
+//! A proof is named by a digest of everything that the check depends on (of a signature: signer, signed bytes and signature), so knowing
+//! it means that exactly this was checked. Only good ones are remembered: a bad one is checked again each time, and nobody can make the
+//! memory say yes to it.
 
 use alloc::sync::Arc;
 use core::fmt;

@@ -104,14 +104,21 @@ impl Committee {
             return simulation::verify(key.as_bytes(), message, signature);
         }
         let parts = [&signer.0.to_le_bytes()[..], message, signature.as_bytes()];
-        self.once("varangian good signature 1", &parts, || verifier.verify(message, signature))
+        self.remember("varangian good signature 1", &parts, || verifier.verify(message, signature))
     }
 
-    /// Does a check that depends on this committee and `parts` alone; not again while the cache knows that it went well.
+    /// Does a check that depends on this committee, `what` it is and `parts` alone; not again while the cache knows that it went well.
     ///
     /// # Errors
     /// The check's.
-    pub fn once<E>(
+    pub fn once<E>(&self, what: &str, parts: &[&[u8]], check: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let (chain, epoch) = (self.context.chain_id, self.context.epoch.to_le_bytes());
+        let bound = [&[what.as_bytes(), chain.as_bytes(), &epoch], parts].concat();
+        // A domain of its own: whatever is checked elsewhere, it can teach nothing about signatures.
+        self.remember("varangian checked once 1", &bound, check)
+    }
+
+    fn remember<E>(
         &self,
         domain: &'static str,
         parts: &[&[u8]],

@@ -79,18 +79,13 @@ impl Replica {
     }
 
     /// Upon a stable checkpoint's certificate, from whatever slot: it proves itself.
-    pub(crate) fn on_stable(
-        &mut self,
-        turn: &mut Turn<'_>,
-        from: ReplicaId,
-        certificate: StableCheckpoint,
-    ) -> Result<(), Ignored> {
+    pub(crate) fn on_stable(&mut self, turn: &mut Turn<'_>, certificate: StableCheckpoint) -> Result<(), Ignored> {
         let slot = certificate.statement.slot;
         if slot <= self.stable_slot() || self.ahead.as_ref().is_some_and(|ahead| ahead.statement.slot >= slot) {
             return Err(Ignored::Stale);
         }
         self.settle_checkpoint(turn, certificate);
-        self.catch_up(turn, Some(from));
+        self.catch_up(turn);
         Ok(())
     }
 

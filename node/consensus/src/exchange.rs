@@ -12,6 +12,7 @@ use crate::pool::Role;
 use crate::replica::{Phase, Replica, Turn};
 use crate::types::{Millis, Slot};
 use crate::vote::CommitCertificate;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use varangian_crypto::{Bounded, Digest, ReplicaId};
@@ -58,11 +59,16 @@ impl Replica {
             turn.push(Effect::Send(primary, Message::Command(command.clone())));
         }
         self.fetch_bodies(turn);
-        if self.peers.fetch().is_some_and(|fetch| turn.now >= fetch.since.saturating_add(self.config.base_timeout)) {
-            // Whoever was asked has had its time. (Asking again while answers are on their way would only crowd them out.)
+        // Asking again while answers are on their way would only crowd them out. But a source that brings nothing is left, and so is
+        // one that has been the source for long: it might bring one slot at a time.
+        let (term, patience) = (self.config.base_timeout, self.config.base_timeout / 2);
+        let is_over = |fetch: &Fetch| {
+            turn.now >= fetch.since.saturating_add(term) || turn.now >= fetch.heard.saturating_add(patience)
+        };
+        if self.peers.fetch().as_ref().is_some_and(is_over) {
             self.peers.set_fetch(None);
         }
-        self.catch_up(turn, None);
+        self.catch_up(turn);
     }
 
     /// Where this replica stands.
@@ -175,34 +181,30 @@ impl Replica {
     /// at a time. (Also for a decision: those who know the body may know of no decision, and wait for a vote from here.)
     fn fetch_bodies(&mut self, turn: &mut Turn<'_>) {
         let primary = self.config.primary(self.entered);
-        let step = self.peers.next_body_turn();
-        let mut left = self.config.pipeline;
+        let mut named: BTreeMap<Slot, (Digest, Vec<ReplicaId>)> = BTreeMap::new();
         for (slot, entry) in self.log.range(self.issued.next()..) {
-            let decision = self.decided.get(slot);
-            let (digest, mut voters): (Digest, Vec<ReplicaId>) = match (decision, entry.pre_prepares.of(primary)) {
-                (Some(decision), _) if decision.batch.is_some() => continue,
-                (Some(decision), _) => {
-                    (decision.certificate.statement.digest, decision.certificate.signers().collect())
-                }
-                (None, Some(named)) => {
-                    let digest = named.statement.digest;
-                    let backups = entry.prepares.signatures(self.entered, &digest).map(|(voter, _)| voter);
-                    (digest, backups.chain([primary]).collect())
-                }
-                (None, None) => continue,
-            };
+            let Some(vote) = entry.pre_prepares.of(primary) else { continue };
+            let digest = vote.statement.digest;
+            let backups = entry.prepares.signatures(self.entered, &digest).map(|(voter, _)| voter);
+            named.insert(*slot, (digest, backups.chain([primary]).collect()));
+        }
+        for (slot, decision) in &self.decided {
+            let digest = decision.certificate.statement.digest;
+            named.insert(*slot, (digest, decision.certificate.signers().collect()));
+        }
+        let is_missing = |slot: &Slot, digest: &Digest| {
+            *digest != NULL_BATCH
+                && self.decided.get(slot).is_none_or(|decision| decision.batch.is_none())
+                && self.log.get(slot).is_none_or(|entry| !entry.bodies.contains_key(digest))
+        };
+        named.retain(|slot, (digest, _)| is_missing(slot, digest));
+        let step = self.peers.next_body_turn();
+        for (slot, (digest, mut voters)) in named.into_iter().take(self.config.pipeline as usize) {
             voters.retain(|voter| *voter != self.config.id);
-            if digest == NULL_BATCH || entry.bodies.contains_key(&digest) {
-                continue;
-            }
-            if left == 0 {
-                return;
-            }
-            left -= 1;
-            if entry.durable.contains(&digest) {
-                turn.push(Effect::SendBatch { to: self.config.id, slot: *slot, digest });
+            if self.log.get(&slot).is_some_and(|entry| entry.durable.contains(&digest)) {
+                turn.push(Effect::SendBatch { to: self.config.id, slot, digest });
             } else if let Some(voter) = voters.get(step % voters.len().max(1)) {
-                turn.push(Effect::Send(*voter, Message::FetchBatch { slot: *slot, digest }));
+                turn.push(Effect::Send(*voter, Message::FetchBatch { slot, digest }));
             }
         }
     }
@@ -258,16 +260,11 @@ impl Replica {
     }
 
     /// Upon a commit certificate: the slot is decided, whatever this replica has seen of it.
-    pub(crate) fn on_committed(
-        &mut self,
-        turn: &mut Turn<'_>,
-        from: ReplicaId,
-        certificate: CommitCertificate,
-    ) -> Result<(), Ignored> {
+    pub(crate) fn on_committed(&mut self, turn: &mut Turn<'_>, certificate: CommitCertificate) -> Result<(), Ignored> {
         self.check_decided(certificate.statement.slot)?;
         self.adopt(turn, certificate, None);
         self.execute_decided(turn);
-        self.catch_up(turn, Some(from));
+        self.catch_up(turn);
         Ok(())
     }
 
@@ -275,7 +272,7 @@ impl Replica {
     pub(crate) fn on_decided(
         &mut self,
         turn: &mut Turn<'_>,
-        _from: ReplicaId,
+        from: ReplicaId,
         certificate: CommitCertificate,
         batch: Option<Arc<crate::batch::Batch>>,
     ) -> Result<(), Ignored> {
@@ -283,6 +280,9 @@ impl Replica {
         self.check_decided(slot)?;
         if slot > self.issued.plus(self.config.pipeline.saturating_mul(2)) {
             return Err(Ignored::OutOfWindow);
+        }
+        if let Some(fetch) = self.peers.fetch().filter(|fetch| fetch.source == from) {
+            self.peers.set_fetch(Some(Fetch { heard: turn.now, served: true, ..fetch }));
         }
         self.adopt(turn, certificate, batch);
         Ok(())
@@ -298,33 +298,39 @@ impl Replica {
         }
     }
 
-    /// The running request gets on, by whatever messages; once it is done, the next one.
+    /// The running request is done, by whatever messages: the next one, to a source that served it.
     pub(crate) fn go_on_catching_up(&mut self, turn: &mut Turn<'_>) {
-        let Some(fetch) = self.peers.fetch() else { return };
-        if fetch.to <= self.issued {
-            self.peers.set_fetch(None);
-            self.catch_up(turn, Some(fetch.source));
-        } else if fetch.reached < self.issued {
-            self.peers.set_fetch(Some(Fetch { reached: self.issued, since: turn.now, ..fetch }));
+        let Some(fetch) = self.peers.fetch().filter(|fetch| fetch.to <= self.issued) else { return };
+        self.peers.set_fetch(None);
+        if fetch.served
+            && let Some((target, _)) = self.known_decided()
+        {
+            self.ask_for_decided(turn, target, fetch.source, fetch.since);
         }
     }
 
-    /// Asks for the next decided slots, if a certificate proves that there are some; one request at a time.
-    pub(crate) fn catch_up(&mut self, turn: &mut Turn<'_>, prefer: Option<ReplicaId>) {
-        let proved_by_commit =
-            self.decided.last_key_value().map(|(slot, decision)| (*slot, decision.certificate.signers().collect()));
-        let proved_by_checkpoint =
-            self.ahead.as_ref().map(|ahead| (ahead.statement.slot, ahead.signers().collect::<Vec<_>>()));
-        let Some((target, signers)) = proved_by_commit.max(proved_by_checkpoint) else { return };
-        let first = self.issued.next();
-        if target < first || self.peers.fetch().is_some() {
-            return;
-        }
+    /// Asks for the next decided slots, if a certificate proves that there are some; one request at a time, its signers in turn.
+    pub(crate) fn catch_up(&mut self, turn: &mut Turn<'_>) {
+        let Some((target, signers)) = self.known_decided().filter(|_| self.peers.fetch().is_none()) else { return };
         let sources: Vec<ReplicaId> = signers.into_iter().filter(|source| *source != self.config.id).collect();
         let step = self.peers.next_slot_turn();
-        let Some(source) = prefer.or_else(|| sources.get(step % sources.len().max(1)).copied()) else { return };
+        let Some(source) = sources.get(step % sources.len().max(1)).copied() else { return };
+        self.ask_for_decided(turn, target, source, turn.now);
+    }
+
+    /// The highest slot that is proved to be decided and is not executed here, and who signed so.
+    fn known_decided(&self) -> Option<(Slot, Vec<ReplicaId>)> {
+        let by_commit =
+            self.decided.last_key_value().map(|(slot, decision)| (*slot, decision.certificate.signers().collect()));
+        let by_checkpoint =
+            self.ahead.as_ref().map(|ahead| (ahead.statement.slot, ahead.signers().collect::<Vec<_>>()));
+        by_commit.max(by_checkpoint).filter(|(target, _)| *target > self.issued)
+    }
+
+    fn ask_for_decided(&mut self, turn: &mut Turn<'_>, target: Slot, source: ReplicaId, since: Millis) {
+        let first = self.issued.next();
         let to = target.min(first.plus(self.config.pipeline.saturating_sub(1)));
-        self.peers.set_fetch(Some(Fetch { to, source, reached: self.issued, since: turn.now }));
+        self.peers.set_fetch(Some(Fetch { to, source, since, heard: turn.now, served: false }));
         turn.push(Effect::Send(source, Message::FetchDecided { from: first, to }));
     }
 

@@ -38,10 +38,12 @@ pub struct Fetch {
     pub to: Slot,
     /// Who was asked.
     pub source: ReplicaId,
-    /// How far execution had come when it last got on.
-    pub reached: Slot,
-    /// When that was, or the question.
+    /// Since when it is the source, over all requests: it is left after a while, however good it is.
     pub since: Millis,
+    /// When it was asked or brought something last: it is left earlier if nothing comes.
+    pub heard: Millis,
+    /// Whether it brought any of the slots asked for: a request that others answered is not followed by the next one.
+    pub served: bool,
 }
 
 impl Peers {

@@ -5,6 +5,7 @@
 mod properties_support;
 
 use properties_support::{Lone, World};
+use std::collections::BTreeSet;
 use varangian_consensus::message::Status;
 use varangian_consensus::{Effect, Message, Slot, Timer, View};
 use varangian_crypto::{Bounded, ReplicaId};
@@ -71,25 +72,73 @@ fn the_next_request_follows_however_the_last_slot_came() {
     assert_eq!(requests(&lone), [(ReplicaId(2), 1, 2), (ReplicaId(2), 3, 4)]);
 }
 
-/// While slots still come, the request is not repeated: the answers to it may be waiting behind each other. A source that sends nothing
-/// for the length of a time-out is left for another.
-#[test]
-fn a_request_is_repeated_only_when_its_source_is_mute() {
-    let world = World::new(4);
-    let mut lone = Lone::new(&world, 1);
-    let patience = world.config(1).base_timeout / world.config(1).status_interval();
+/// Status timers run out until `until`.
+fn tick_until(lone: &mut Lone<'_>, until: u64) {
+    while lone.now + lone.world.config(1).status_interval() <= until {
+        lone.fire(status_timer).unwrap();
+    }
+}
+
+/// Asks r2 for slots 1 and 2, after a certificate for slot 6 that r0, r1 and r2 signed.
+fn laggard(world: &World) -> Lone<'_> {
+    let mut lone = Lone::new(world, 1);
     lone.hear(2, Message::Committed(world.committed(0, 6, *world.batch(0, 6).digest()))).unwrap();
-    for _ in 1..patience {
-        lone.fire(status_timer).unwrap();
-    }
-    lone.decide(2, 0, 1, Some(world.batch(0, 1))).unwrap();
-    for _ in 1..patience {
-        lone.fire(status_timer).unwrap();
-    }
     assert_eq!(requests(&lone), [(ReplicaId(2), 1, 2)]);
-    lone.fire(status_timer).unwrap();
-    let asked = requests(&lone);
-    assert_eq!((asked.len(), asked[1].1, asked[1].2), (2, 2, 3), "{asked:?}");
+    lone
+}
+
+/// A source that brings nothing for half a time-out is left for another, not earlier: the answer may be waiting behind others.
+#[test]
+fn a_mute_source_is_left() {
+    let world = World::new(4);
+    let mut lone = laggard(&world);
+    tick_until(&mut lone, 400);
+    assert_eq!(requests(&lone).len(), 1);
+    // What others bring does not speak for it.
+    vote_on(&mut lone, 1);
+    commit(&mut lone, 1);
+    assert_eq!(lone.executed.slot, Slot(1));
+    tick_until(&mut lone, 600);
+    assert_eq!(requests(&lone)[1..], [(ReplicaId(0), 2, 3)]);
+}
+
+/// A source that brings something is kept,
+#[test]
+fn a_source_that_serves_is_kept() {
+    let world = World::new(4);
+    let mut lone = laggard(&world);
+    tick_until(&mut lone, 400);
+    lone.decide(2, 0, 1, Some(world.batch(0, 1))).unwrap();
+    tick_until(&mut lone, 800);
+    lone.decide(2, 0, 2, Some(world.batch(0, 2))).unwrap();
+    assert_eq!(requests(&lone)[1..], [(ReplicaId(2), 3, 4)]);
+}
+
+/// but not for longer than a time-out over all its requests: a malicious one might bring slot after slot just in time, and hold a
+/// laggard, and the quorum that needs it, for as long as it likes.
+#[test]
+fn a_source_that_trickles_is_left() {
+    let world = World::new(4);
+    let mut lone = laggard(&world);
+    for (until, slot) in [(400, 1), (800, 2)] {
+        tick_until(&mut lone, until);
+        lone.decide(2, 0, slot, Some(world.batch(0, slot))).unwrap();
+    }
+    tick_until(&mut lone, 1000);
+    assert_eq!(requests(&lone)[2..], [(ReplicaId(0), 3, 4)]);
+}
+
+/// One that says again and again that it no longer holds them, and shows again what there is to ask for, does not make itself the source.
+#[test]
+fn a_source_cannot_call_for_itself() {
+    let world = World::new(4);
+    let mut lone = laggard(&world);
+    for _ in 0..3 {
+        let _unsolicited = lone.hear(2, Message::Pruned { oldest: Slot(100) });
+        let _known = lone.hear(2, Message::Committed(world.committed(0, 6, *world.batch(0, 6).digest())));
+    }
+    let sources: Vec<u16> = requests(&lone).iter().map(|(source, ..)| source.0).collect();
+    assert_eq!(sources, [2, 0]);
 }
 
 /// Bodies are asked for in the order in which they are needed, a pipeline of them at a time: more would come after they were of use.
@@ -183,4 +232,19 @@ fn a_body_is_asked_for_also_where_the_decision_is_known() {
     assert_eq!(asks.count(), 1);
     lone.hear(2, Message::Batch { slot: Slot(1), batch: world.batch(0, 1) }).unwrap();
     assert_eq!(lone.executed.slot, Slot(1));
+}
+
+/// The same where the decision alone is known, by somebody who then goes mute.
+#[test]
+fn a_body_is_asked_for_where_nothing_but_the_decision_is_known() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 1);
+    lone.hear(2, Message::Committed(world.committed(0, 1, *world.batch(0, 1).digest()))).unwrap();
+    let mark = lone.effects.len();
+    for _ in 0..3 {
+        lone.fire(status_timer).unwrap();
+    }
+    let asks = lone.sent_to(mark).filter(|(_, message)| matches!(message, Message::FetchBatch { slot: Slot(1), .. }));
+    let asked: BTreeSet<ReplicaId> = asks.map(|(to, _)| to).collect();
+    assert_eq!(asked, BTreeSet::from([ReplicaId(0), ReplicaId(2)]));
 }

@@ -3,7 +3,7 @@
 //! Asked for bodies and decided slots it sends wrong ones, or nothing although it says that it has them, or that it has them no more; or what it says of
 //! itself is out of date: the first certificates that it ever had, as if it had stood still since.
 //!
-//! Defence: a body is named by its digest and a slot by its certificate; sources are asked in turn, again after each status interval; `f + 1` must say that
+//! Defence: a body is named by its digest and a slot by its certificate; a source that serves nothing, or for long, is left for the next; `f + 1` must say that
 //! something is pruned; nothing moves backwards. A bad answer is no evidence: hearsay is not signed.
 
 use super::behaviour::Behaviour;
