@@ -210,7 +210,7 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
     stop.abort();
     watching.abort();
     serving.abort();
-    if !server.shutdown(GOOD_BYE).await || !mesh.shutdown(GOOD_BYE).await {
+    if !both(server.shutdown(GOOD_BYE), mesh.shutdown(GOOD_BYE)).await {
         tracing::warn!("connections did not end in time and were cut off");
     }
     // The core is gone, and with it the senders of every thread: each ends when it has done what it was given.
@@ -230,6 +230,12 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
             Ok(())
         }
     }
+}
+
+/// Whether both came to a good end; both are taken to their end in any case, for threads wait for what either leaves open.
+async fn both(one: impl Future<Output = bool>, other: impl Future<Output = bool>) -> bool {
+    let (one, other) = tokio::join!(one, other);
+    one && other
 }
 
 /// The core's thread has a runtime of its own: nothing else runs on it.
@@ -342,4 +348,25 @@ fn transport(defaults: Transport, settings: &Settings) -> Transport {
 
 fn system(what: &'static str) -> impl Fn(std::io::Error) -> ProcessError + Copy {
     move |source| ProcessError::System { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::both;
+    use std::cell::Cell;
+
+    #[tokio::test]
+    async fn both_endpoints_are_closed_whatever_the_first_says() {
+        for (one, other) in [(true, true), (true, false), (false, true), (false, false)] {
+            let closed = Cell::new(0);
+            let close = async |well: bool| {
+                closed.set(closed.get() + 1);
+                well
+            };
+            assert_eq!(both(close(one), close(other)).await, one && other);
+            assert_eq!(closed.get(), 2);
+        }
+    }
 }
