@@ -1,4 +1,4 @@
-//! Networks of real processes: sizes, refusals, power loss. Needs the program `varangian` beside the tests (`make test` builds it).
+//! Networks of real processes: sizes, refusals, power loss. Needs the programs beside the tests, which cargo builds with them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,0 +1,59 @@
+//! Scenarios on real processes. Needs the programs beside the tests, which cargo builds with them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use varangian_testnet::layout::NetworkDir;
+use varangian_testnet::scenario::format::{Replica, Scenario};
+use varangian_testnet::scenario::play::{Outcome, play};
+use varangian_testnet::scenario::shipped;
+
+async fn outcome(scenario: &Scenario) -> Outcome {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = NetworkDir::new(scratch.path().join("network"));
+    let (outcome, _) = play(scenario, &dir, true).await.unwrap_or_else(|error| panic!("{}: {error:#}", scenario.name));
+    outcome
+}
+
+async fn comes_out(name: &str) {
+    let outcome = outcome(&shipped::find(name).unwrap()).await;
+    assert!(outcome.passed(), "{outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_crashes_and_comes_back() {
+    comes_out("crash-of-a-backup").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_four_lose_power() {
+    comes_out("power-loss-beyond-f").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malicious_primary_equivocates() {
+    comes_out("attack-equivocate").await;
+}
+
+/// A verdict can say no: nobody can be proved silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_proved_faulty_is_missed() {
+    let mut scenario = shipped::find("attack-silent").unwrap();
+    scenario.expect.accused = scenario.attacks.keys().copied().collect();
+    assert_eq!(scenario.expect.accused.len(), 1);
+    let outcome = outcome(&scenario).await;
+    assert!(!outcome.passed());
+    assert!(outcome.verdict.safety.findings.is_empty() && outcome.verdict.liveness.findings.is_empty(), "{outcome}");
+    assert!(!outcome.verdict.evidence.findings.is_empty());
+}
+
+/// A step that does not come about is told, and what was done until then is judged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_cannot_be_done_ends_the_show_with_a_verdict() {
+    let text = "name = \"wrong\"\nabout = \"\"\n[[step]]\nwait = 1\n[[step]]\nrestart = \"r1\"\n";
+    let outcome = outcome(&Scenario::parse(text).unwrap()).await;
+    assert!(!outcome.passed());
+    assert!(outcome.missed.as_ref().is_some_and(|missed| missed.contains("r1 runs already")), "{outcome}");
+    assert!(outcome.verdict.passed(), "{outcome}");
+    let first = Replica::try_from("r0".to_owned()).unwrap();
+    assert!(!outcome.verdict.evidence.proofs.contains_key(&first.0));
+}
