@@ -1,13 +1,13 @@
 //! A directed link as a queue, pure: its time is handed in, counted from any moment that the caller likes.
 //!
 //! ```text
-//! push ─ cut? ─ lost? ─ copied? ─ room? ─► waiting ──── sent bit by bit ────► flying ─► pop_ready
-//!                                          for the bandwidth, in order        latency and jitter, in order
-//!                                                            └─ overtaking ─► ahead ──┘
+//! push ─ cut? ─ lost? ─ copied? ─ room? ─► waiting ─ sent bit by bit ─► flying ──────────────► ready ─► pop_ready
+//!                                          for the bandwidth        └─► latency and jitter ─┘   ▲
+//!                                                                   └─── or overtaking ─────────┘
 //! ```
 //!
-//! Each of the three queues is in order of time by itself, so the next datagram is at the head of one of them. What comes out, and when it was
-//! due, does not depend on how often one looks.
+//! Each of the three queues is in order of time by itself, so what happens next happens at the head of one of them, and a line catches up with the
+//! time before it does anything else: what comes out, and when it was due, does not depend on how often one looks.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -56,22 +56,20 @@ pub struct Line<T> {
     free_at: Duration,
     waiting: VecDeque<Held<T>>,
     flying: VecDeque<Held<T>>,
-    ahead: VecDeque<Held<T>>,
+    ready: VecDeque<Held<T>>,
     waiting_bytes: usize,
     held_bytes: usize,
-    /// Of the next one held.
-    number: u64,
     counters: Counters,
 }
 
 #[derive(Debug)]
 struct Held<T> {
-    number: u64,
     size: usize,
     /// Came in, while it waits for the bandwidth; due, after that.
     at: Duration,
     /// Part of the shape's jitter that it gets.
     jitter: f64,
+    /// Shall overtake while it waits; has overtaken when it is ready.
     overtakes: bool,
     item: T,
 }
@@ -132,10 +130,9 @@ impl<T: Clone> Line<T> {
             free_at: Duration::ZERO,
             waiting: VecDeque::new(),
             flying: VecDeque::new(),
-            ahead: VecDeque::new(),
+            ready: VecDeque::new(),
             waiting_bytes: 0,
             held_bytes: 0,
-            number: 0,
             counters: Counters::default(),
         })
     }
@@ -163,17 +160,10 @@ impl<T: Clone> Line<T> {
     /// The next datagram that is due, or `None` if there is none before [`next_due`](Self::next_due).
     pub fn pop_ready(&mut self, now: Duration) -> Option<T> {
         self.advance(now);
-        let overtakes = match (self.ahead.front(), self.flying.front()) {
-            (Some(ahead), Some(flying)) => (ahead.at, ahead.number) < (flying.at, flying.number),
-            (ahead, _) => ahead.is_some(),
-        };
-        let queue = if overtakes { &mut self.ahead } else { &mut self.flying };
-        let held = queue.pop_front_if(|held| held.at <= self.now)?;
-        if overtakes && self.flying.front().is_some_and(|flying| flying.number < held.number) {
-            self.counters.reordered += 1;
-        }
+        let held = self.ready.pop_front()?;
         self.held_bytes -= held.size;
         self.counters.passed += 1;
+        self.counters.reordered += u64::from(held.overtakes);
         self.counters.bytes += (held.size - HEADER) as u64;
         Some(held.item)
     }
@@ -181,9 +171,8 @@ impl<T: Clone> Line<T> {
     /// When to look again: nothing comes out earlier, and not always something then. `None` if the line is empty.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
-        let sent = self.waiting.front().map(|held| self.sent_at(held));
-        let due = [self.ahead.front(), self.flying.front()].into_iter().flatten().map(|held| held.at);
-        due.chain(sent).min()
+        let heads = [self.ready.front(), self.flying.front()].into_iter().flatten().map(|held| held.at);
+        heads.chain(self.waiting.front().map(|held| self.sent_at(held))).min()
     }
 
     /// From now on this shape.
@@ -229,7 +218,7 @@ impl<T: Clone> Line<T> {
     /// Datagrams on their way.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.waiting.len() + self.flying.len() + self.ahead.len()
+        self.waiting.len() + self.flying.len() + self.ready.len()
     }
 
     /// Bytes on their way, headers included; at most the capacity.
@@ -251,8 +240,7 @@ impl<T: Clone> Line<T> {
             self.counters.dropped += 1;
             return;
         }
-        self.waiting.push_back(Held { number: self.number, size, at: self.now, jitter, overtakes, item });
-        self.number += 1;
+        self.waiting.push_back(Held { size, at: self.now, jitter, overtakes, item });
         self.waiting_bytes += size;
         self.held_bytes += size;
         self.advance(self.now);
@@ -262,22 +250,35 @@ impl<T: Clone> Line<T> {
         held.at.max(self.free_at) + self.rules.transmission(held.size)
     }
 
-    /// Lets fly what has been sent.
+    /// Catches up with the time: what happens earlier happens first, at the same time what came earlier.
     fn advance(&mut self, now: Duration) {
         self.now = self.now.max(now);
-        while let Some(sent) = self.waiting.front().map(|held| self.sent_at(held)).filter(|sent| *sent <= self.now)
-            && let Some(mut held) = self.waiting.pop_front()
-        {
-            self.free_at = sent;
-            self.waiting_bytes -= held.size;
-            if held.overtakes {
-                held.at = sent;
-                self.ahead.push_back(held);
+        loop {
+            let sent = self.waiting.front().map(|held| self.sent_at(held)).filter(|sent| *sent <= self.now);
+            let until = sent.unwrap_or(self.now);
+            if let Some(held) = self.flying.pop_front_if(|held| held.at <= until) {
+                self.ready.push_back(held);
+            } else if let Some(sent) = sent
+                && let Some(held) = self.waiting.pop_front()
+            {
+                self.free_at = sent;
+                self.waiting_bytes -= held.size;
+                self.let_fly(held, sent);
             } else {
-                let due = sent + self.rules.latency + self.rules.jitter.mul_f64(held.jitter);
-                held.at = self.flying.back().map_or(due, |before| due.max(before.at));
-                self.flying.push_back(held);
+                return;
             }
+        }
+    }
+
+    fn let_fly(&mut self, mut held: Held<T>, sent: Duration) {
+        if held.overtakes {
+            held.at = sent;
+            held.overtakes = !self.flying.is_empty();
+            self.ready.push_back(held);
+        } else {
+            let due = sent + self.rules.latency + self.rules.jitter.mul_f64(held.jitter);
+            held.at = self.flying.back().map_or(due, |before| due.max(before.at));
+            self.flying.push_back(held);
         }
     }
 }

@@ -131,9 +131,7 @@ impl Schedule {
     pub fn stable_from(&self) -> Option<Duration> {
         match self.model {
             Model::Synchronous => Some(Duration::ZERO),
-            Model::PartiallySynchronous => {
-                Some(milliseconds(self.stabilises_ms))
-            }
+            Model::PartiallySynchronous => Some(milliseconds(self.stabilises_ms)),
             Model::Asynchronous => None,
         }
     }

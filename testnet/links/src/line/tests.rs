@@ -15,13 +15,11 @@ fn line(shape: Shape) -> Line<u32> {
     Line::new(&shape, 1).unwrap()
 }
 
-/// Takes all out, each at the moment when it is due.
+/// Takes all out, each with the moment when it was due.
 fn drain<T: Clone>(line: &mut Line<T>) -> Vec<(Duration, T)> {
     let mut out = Vec::new();
     while let Some(due) = line.next_due() {
-        while let Some(item) = line.pop_ready(due) {
-            out.push((due, item));
-        }
+        out.extend(line.pop_ready(due).map(|item| (due, item)));
     }
     out
 }

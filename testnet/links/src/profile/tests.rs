@@ -57,6 +57,9 @@ fn round_trips_are_plausible() {
         let (there, back) = (profile.round_trips_ms[one][other], profile.round_trips_ms[other][one]);
         assert!((there - back).abs() <= 6.0, "{name}: {one} and {other}: {there}, {back}");
         let light = 2.0 * distance / 204.0;
-        assert!(there >= light && there <= light * 3.0, "{name}: {one} and {other}: {there} ms, light needs {light:.0}");
+        assert!(
+            there >= light && there <= light * 3.0,
+            "{name}: {one} and {other}: {there} ms, light needs {light:.0}"
+        );
     }
 }

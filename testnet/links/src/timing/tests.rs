@@ -114,7 +114,6 @@ proptest! {
         let (stable, bound) = (schedule.stable_from().unwrap(), milliseconds(bound_ms));
         let mut line = Line::new(&schedule.shape(0, 1, Duration::ZERO), seed).unwrap();
         let mut change = schedule.next_change(0, 1, Duration::ZERO);
-        let mut late = 0;
         let step = bound / 10;
         for number in 0..1000 {
             let now = step * number;
@@ -125,12 +124,9 @@ proptest! {
             line.push(now, 100, now);
             while let Some(sent) = line.pop_ready(now) {
                 let due = sent.max(stable) + bound;
-                late += u32::from(now > sent + bound + step);
-                prop_assert!(now <= due + step, "sent {sent:?}, came {now:?}, stable {stable:?}");
+                prop_assert!(now < due + step, "sent {sent:?}, came {now:?}, stable {stable:?}");
             }
         }
-        // By then there were three slices of moods: some run has one that is slow, but not each.
         prop_assert!(line.counters().passed > 200);
-        let _ = late;
     }
 }
