@@ -27,11 +27,14 @@ fn refuses_names_that_it_does_not_know() {
     assert!(error.contains("latency") && error.contains("latency_ms"), "{error}");
 }
 
+/// A field, how to set it, good values and bad ones.
+type Case = (&'static str, fn(&mut Shape, f64), &'static [f64], &'static [f64]);
+
 #[test]
 fn names_the_field_and_its_bounds() {
     let base = Shape { bandwidth_mbit: Some(10.0), ..Shape::PERFECT };
     assert_eq!(base.check(), Ok(()));
-    let cases: [(&str, fn(&mut Shape, f64), &[f64], &[f64]); 6] = [
+    let cases: [Case; 6] = [
         ("latency_ms", |shape, value| shape.latency_ms = value, &[0.0, 60_000.0], &[-0.1, 60_000.1, f64::NAN]),
         ("jitter_ms", |shape, value| shape.jitter_ms = value, &[0.0, 60_000.0], &[-0.1, 60_000.1, f64::INFINITY]),
         ("loss", |shape, value| shape.loss = value, &[0.0, 1.0], &[-0.01, 1.01, f64::NAN]),
