@@ -4,6 +4,7 @@
 //! (<https://learn.microsoft.com/azure/networking/azure-network-latency>, the data set of July 2026: 95th percentile over the 30 days to 30 July 2026, rows:
 //! source). A 95th percentile, so jitter is small on top. Within a region, and for jitter, loss and bandwidth, nothing is published there: those are assumptions of
 //! this table. The satellite's latency is that of one hop over a geostationary satellite (RFC 2488, section 2: 239.6 to 279.0 ms).
+//! A [`Relay`](crate::Relay)'s timers add one to two milliseconds, which matters to `lan` alone.
 
 use crate::shape::Shape;
 

@@ -8,7 +8,8 @@
 //! The dialler is told our address instead of the target's. Either side may go, come back and come back elsewhere: the dialler is whoever of the
 //! allowed IP spoke last, the target is what the caller says. Neither socket is connected, so "port unreachable" of a side that is down is nobody's error.
 //!
-//! Tokio's timers have a resolution of a millisecond: a datagram leaves up to about that much late, never early.
+//! Tokio's timers count milliseconds: what waits at all leaves one to two of them late, never early. ECN marks do not pass, so QUIC's peers find the path unfit for
+//! them and go on without.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -49,7 +50,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The only IP from which datagrams are taken as the dialler's.
     pub dialler: IpAddr,
-    /// The IP that the target sees.
+    /// The IP that the target sees. The dialler's own will do, and keeps apart what the target counts per address.
     pub upstream: IpAddr,
     /// Where the target is.
     pub target: SocketAddr,

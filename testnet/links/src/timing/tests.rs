@@ -90,6 +90,8 @@ fn schedules() -> impl Strategy<Value = Schedule> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_link_keeps_its_shape_until_the_next_change(schedule in schedules(), from in 0_usize..9, to in 0_usize..9, at in 0_u64..200_000_000, part in 0.0..1.0) {
         prop_assert_eq!(schedule.check(), Ok(()));
