@@ -2,6 +2,7 @@
 //!
 //! - [`layout`]: what a network looks like on disk: genesis, keys, homes.
 //! - [`testnet`]: its processes: start, kill, pause, restart, stop.
+//! - [`links`]: what lies between the replicas, if not the bare loopback.
 //! - [`replica`]: one replica that misbehaves on purpose.
 //! - [`journal`], [`load`]: concurrent signed clients, and what they write down.
 //! - [`judge`]: the verdict, from outside: by the replicas' stores and the clients' journals.
@@ -15,6 +16,7 @@ pub mod demo;
 pub mod journal;
 pub mod judge;
 pub mod layout;
+pub mod links;
 pub mod load;
 pub mod power;
 pub mod programs;

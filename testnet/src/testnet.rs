@@ -1,6 +1,7 @@
 //! The processes of a network: start, kill, pause, restart, stop. Readiness is an event of the processes themselves.
 
 use crate::layout::{NetworkDir, Running, RunningReplica, loopback, process_start};
+use crate::links::Links;
 use crate::programs::Programs;
 use crate::said::{Listening, Said, listen};
 use anyhow::{Context as _, anyhow, bail};
@@ -42,6 +43,8 @@ pub struct Testnet {
     programs: Programs,
     replicas: Vec<Replica>,
     settings: Vec<String>,
+    /// None: they reach each other directly.
+    links: Option<Links>,
 }
 
 impl Testnet {
@@ -64,12 +67,25 @@ impl Testnet {
             bail!("there is no replica {id}: this network has {n}");
         }
         let replicas = genesis.quorums().replicas().map(|id| Replica::new(id, attacks.get(&id.0).cloned())).collect();
-        Ok(Self { dir, genesis, programs: Programs::find()?, replicas, settings: Vec::new() })
+        Ok(Self { dir, genesis, programs: Programs::find()?, replicas, settings: Vec::new(), links: None })
     }
 
     /// Adds a setting (`section.key=value`) for every replica started from now on.
     pub fn set(&mut self, setting: impl Into<String>) {
         self.settings.push(setting.into());
+    }
+
+    /// Puts shaped links between the replicas. Before the first start.
+    pub fn link(&mut self, links: Links) {
+        self.links = Some(links);
+    }
+
+    /// The links between the replicas.
+    ///
+    /// # Errors
+    /// If they reach each other directly.
+    pub fn links(&mut self) -> anyhow::Result<&mut Links> {
+        self.links.as_mut().ok_or_else(|| anyhow!("the replicas reach each other directly; there is no link to change"))
     }
 
     /// Starts every replica and waits until each is connected to a quorum.
@@ -91,7 +107,7 @@ impl Testnet {
         for id in ids {
             self.wait(*id, "listens", |said| said.listening.is_some()).await?;
         }
-        self.publish()?;
+        self.publish().await?;
         for id in ids {
             self.wait(*id, "is connected to a quorum", |said| said.ready).await?;
         }
@@ -294,8 +310,8 @@ impl Testnet {
         Ok(())
     }
 
-    /// Tells everybody where everybody is.
-    fn publish(&mut self) -> anyhow::Result<()> {
+    /// Tells everybody where everybody is: replicas by way of the links, clients directly.
+    async fn publish(&mut self) -> anyhow::Result<()> {
         for replica in &mut self.replicas {
             if let Some(listening) = replica.said.borrow().listening {
                 replica.address = Some(listening);
@@ -307,9 +323,15 @@ impl Testnet {
         });
         let peers = PeersFile { replica: known.collect() };
         for id in self.ids() {
+            let mut seen = peers.clone();
+            if let Some(links) = &mut self.links {
+                for peer in seen.replica.iter_mut().filter(|peer| peer.id > id.0) {
+                    peer.replica = links.address(id, ReplicaId(peer.id), peer.replica).await?;
+                }
+            }
             let path = self.dir.home(id).peers();
-            if !PeersFile::load(&path).is_ok_and(|written| written == peers) {
-                peers.store(&path)?;
+            if !PeersFile::load(&path).is_ok_and(|written| written == seen) {
+                seen.store(&path)?;
                 if self.pid(id).is_some() {
                     self.signal(id, Signal::HUP)?;
                 }

@@ -28,6 +28,7 @@ use std::fmt;
 use std::time::Duration;
 use thiserror::Error;
 use varangian_crypto::ReplicaId;
+use varangian_links::{PROFILES, Profile, Shape, ShapeError};
 use varangian_sim::adversary::{Attack, AttackError};
 
 /// A scenario.
@@ -47,6 +48,9 @@ pub struct Scenario {
     /// Of the load and of whatever is random.
     #[serde(default)]
     pub seed: u64,
+    /// What lies between the replicas: a profile of links by its name. Left out, they reach each other directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<String>,
     /// Malicious replicas and their attacks, `NAME` or `NAME@TRIGGER`. One that a step strikes with behaves until then.
     #[serde(default)]
     pub attacks: BTreeMap<Replica, String>,
@@ -144,8 +148,40 @@ pub enum Step {
     Strike(Who),
     /// Primaries are paused in turn until this one leads.
     Lead(Replica),
+    /// Nothing passes on these directed links.
+    Cut(Ways),
+    /// Nothing passes between replicas of different groups, either way; those that are not named are a group of their own.
+    Partition(Vec<Vec<Replica>>),
+    /// These directed links become like this.
+    Shape(Shaping),
+    /// All links from and to these replicas are as in the scenario's profile again.
+    Heal(Who),
+    /// All links are as in this profile from here on.
+    Links(String),
     /// Waits for something.
     Await(Event),
+}
+
+/// Directed links.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ways {
+    /// From each of these
+    pub from: Who,
+    /// to each of these.
+    pub to: Who,
+}
+
+/// What directed links become like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shaping {
+    /// From each of these
+    pub from: Who,
+    /// to each of these
+    pub to: Who,
+    /// delay, loss, duplication, reordering, bandwidth.
+    pub like: Shape,
 }
 
 /// What a step can wait for.
@@ -239,6 +275,17 @@ pub enum ScenarioError {
     /// Nonsense.
     #[error("wait = {0}: seconds from 0 to 600")]
     Wait(f64),
+    /// A profile that is none.
+    #[error("no profile of links is called `{name}`; there are: {known}")]
+    Profile {
+        /// What was written.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A link out of bounds.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
     /// Of too much or nothing.
     #[error("load: {0}")]
     Load(&'static str),
@@ -267,6 +314,7 @@ impl Scenario {
             self.exists("attacks", replica.0)?;
             Attack::parse(attack).map_err(|source| ScenarioError::Attack { replica: replica.0, source })?;
         }
+        self.links.as_deref().map(profile).transpose()?;
         for step in &self.step {
             match step {
                 Step::Wait(seconds) if !(0.0..=600.0).contains(seconds) => return Err(ScenarioError::Wait(*seconds)),
@@ -278,8 +326,25 @@ impl Scenario {
                         }
                     }
                 }
-                Step::Kill(who) | Step::PowerLoss(who) | Step::Pause(who) | Step::Resume(who) | Step::Restart(who) => {
+                Step::Kill(who)
+                | Step::PowerLoss(who)
+                | Step::Pause(who)
+                | Step::Resume(who)
+                | Step::Heal(who)
+                | Step::Restart(who) => {
                     who.named().try_for_each(|replica| self.exists("a step", replica.0))?;
+                }
+                Step::Cut(Ways { from, to }) | Step::Shape(Shaping { from, to, .. }) => {
+                    from.named().chain(to.named()).try_for_each(|replica| self.exists("a step", replica.0))?;
+                    if let Step::Shape(Shaping { like, .. }) = step {
+                        like.check()?;
+                    }
+                }
+                Step::Partition(groups) => {
+                    groups.iter().flatten().try_for_each(|replica| self.exists("partition", replica.0))?;
+                }
+                Step::Links(name) => {
+                    profile(name)?;
                 }
                 Step::Wait(_) | Step::Await(_) => {}
             }
@@ -307,6 +372,18 @@ impl Scenario {
             return Ok(());
         }
         Err(ScenarioError::NoSuchReplica { what, replica, replicas: self.replicas })
+    }
+
+    /// The links, if there are any to shape: a scenario that changes links and names no profile begins with perfect ones.
+    ///
+    /// # Errors
+    /// If there is no such profile.
+    pub fn profile(&self) -> Result<Option<&'static Profile>, ScenarioError> {
+        let shapes = |step: &Step| {
+            matches!(step, Step::Cut(_) | Step::Partition(_) | Step::Shape(_) | Step::Heal(_) | Step::Links(_))
+        };
+        let named = self.links.as_deref().or_else(|| self.step.iter().any(shapes).then_some("perfect"));
+        named.map(profile).transpose()
     }
 
     /// The malicious replicas that behave until a step strikes with them.
@@ -338,6 +415,15 @@ impl Scenario {
             ..Load::default()
         }
     }
+}
+
+/// A profile of links by its name.
+///
+/// # Errors
+/// If there is none, with those that there are.
+pub fn profile(name: &str) -> Result<&'static Profile, ScenarioError> {
+    let known = || PROFILES.iter().map(|profile| profile.name).collect::<Vec<_>>().join(", ");
+    Profile::named(name).ok_or_else(|| ScenarioError::Profile { name: name.to_owned(), known: known() })
 }
 
 impl Who {

@@ -4,6 +4,7 @@ use super::format::Scenario;
 use super::show::{Happening, Show};
 use crate::judge::{Case, Verdict, judge};
 use crate::layout::NetworkDir;
+use crate::links::Links;
 use crate::load::{self, LoadError, Progress, Report};
 use crate::replica::ON_SIGNAL;
 use crate::testnet::Testnet;
@@ -68,6 +69,9 @@ pub async fn play(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         })
         .collect();
     let mut net = Testnet::new(dir.clone(), &attacks)?;
+    if let Some(profile) = scenario.profile()? {
+        net.link(Links::new(profile, scenario.seed));
+    }
     let bar = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
@@ -128,8 +132,9 @@ fn introduction(scenario: &Scenario) -> String {
             format!("; {} is malicious ({attack}){when}", replica.0)
         })
         .collect();
+    let links = scenario.links.as_ref().map(|name| format!(" over {name} links")).unwrap_or_default();
     format!(
-        "{} replicas are up: separate processes, QUIC between them, RocksDB under each{}",
+        "{} replicas are up: separate processes, QUIC between them{links}, RocksDB under each{}",
         scenario.replicas,
         malicious.concat()
     )

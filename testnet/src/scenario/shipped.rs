@@ -21,6 +21,11 @@ shipped! {
     "rolling-restart",
     "power-loss-of-all",
     "power-loss-beyond-f",
+    "partition",
+    "isolated-primary",
+    "one-way-cuts",
+    "lossy-links",
+    "three-regions",
     "crash-while-two-collude",
 }
 
@@ -37,6 +42,7 @@ fn of_attack(kind: &Kind) -> Scenario {
         rows: kind.rows.iter().copied().collect(),
         replicas: 4,
         seed: 1,
+        links: None,
         attacks: BTreeMap::from([(attacker, kind.name.to_owned())]),
         load: LoadPlan::default(),
         step: vec![

@@ -1,6 +1,6 @@
 //! One scenario played on real processes, step by step, while the load goes on.
 
-use super::format::{Event, Group, Replica, Step, Who};
+use super::format::{Event, Group, Replica, Shaping, Step, Ways, Who, profile};
 use crate::power::cut_power;
 use crate::testnet::Testnet;
 use anyhow::{anyhow, bail};
@@ -14,6 +14,7 @@ use varangian::cli::status::ask_all;
 use varangian_client::Network;
 use varangian_client::protocol::ReplicaStatus;
 use varangian_crypto::ReplicaId;
+use varangian_links::Shape;
 
 /// Between two looks at where the replicas stand.
 const LOOK: Duration = Duration::from_millis(50);
@@ -125,6 +126,29 @@ impl Show {
                     self.tell(&format!("{id} is malicious from here on"));
                 }
             }
+            Step::Cut(Ways { from, to }) => {
+                self.reshape(from, to, &Shape::CUT).await?;
+                self.tell(&format!("nothing passes from {from} to {to}"));
+            }
+            Step::Shape(Shaping { from, to, like }) => {
+                self.reshape(from, to, like).await?;
+                self.tell(&format!("links from {from} to {to} are other than before"));
+            }
+            Step::Partition(groups) => self.partition(groups).await?,
+            Step::Heal(who) => {
+                let ids = self.whom(who).await?;
+                let all = self.net.ids();
+                let links = self.net.links()?;
+                for (one, other) in ids.iter().flat_map(|one| all.iter().map(move |other| (*one, *other))) {
+                    links.heal(one, other)?;
+                    links.heal(other, one)?;
+                }
+                self.tell(&format!("links from and to {who} are healed"));
+            }
+            Step::Links(name) => {
+                self.net.links()?.become_like(profile(name)?)?;
+                self.tell(&format!("links are {name} from here on"));
+            }
             Step::Lead(replica) => self.lead(*replica).await?,
             Step::Await(Event::NewView) => {
                 let view = self.reach_view(self.view_before + 1).await?;
@@ -155,6 +179,36 @@ impl Show {
             Who::One(Replica(id)) => vec![*id],
             Who::Several(replicas) => replicas.iter().map(|Replica(id)| *id).collect(),
         })
+    }
+
+    async fn reshape(&mut self, from: &Who, to: &Who, shape: &Shape) -> anyhow::Result<()> {
+        let (from, to) = (self.fault(from).await?, self.whom(to).await?);
+        let links = self.net.links()?;
+        for (one, other) in from.iter().flat_map(|one| to.iter().map(move |other| (*one, *other))) {
+            if one != other {
+                links.set(one, other, *shape)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn partition(&mut self, groups: &[Vec<Replica>]) -> anyhow::Result<()> {
+        self.view_before = self.reach_view(0).await?;
+        let group = |id: ReplicaId| groups.iter().position(|group| group.contains(&Replica(id)));
+        let ids = self.net.ids();
+        let links = self.net.links()?;
+        for (one, other) in ids.iter().flat_map(|one| ids.iter().map(move |other| (*one, *other))) {
+            if group(one) != group(other) {
+                links.set(one, other, Shape::CUT)?;
+            }
+        }
+        let names = |group: &Vec<Replica>| group.iter().map(|one| one.0.to_string()).collect::<Vec<_>>().join(" ");
+        let mut sides: Vec<String> = groups.iter().map(names).collect();
+        if ids.iter().any(|id| group(*id).is_none()) {
+            sides.push("the others".to_owned());
+        }
+        self.tell(&format!("a partition: {}", sides.join(" | ")));
+        Ok(())
     }
 
     /// Pauses primaries in turn until `leader` leads. At no moment is more than one of them away.

@@ -37,6 +37,7 @@ const INVALID_VIEW_CHANGE: &str = "an invalid view change";
 const TWO_VIEW_CHANGES: &str = "two view changes for one view";
 const INVALID_NEW_VIEW: &str = "an invalid new view";
 const TWO_NEW_VIEWS: &str = "two new views for one view";
+const HIDDEN_CERTIFICATE: &str = "a view change that hides a certificate";
 const TWO_CHECKPOINTS: &str = "two checkpoints for one slot";
 
 /// All kinds, in the order of the table of attacks.
@@ -101,7 +102,7 @@ pub static ATTACKS: [Kind; 47] = [
         rows: &[4],
         defence: "a timer on that very command, which no progress elsewhere resets",
         evidence: &[],
-        besides: &[],
+        besides: &[HIDDEN_CERTIFICATE],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Censored, Audience::All)),
     },
     Kind {
@@ -146,7 +147,7 @@ pub static ATTACKS: [Kind; 47] = [
         rows: &[5],
         defence: "only a NEW-VIEW carries null batches; the command's timer ends the view",
         evidence: &[],
-        besides: &[],
+        besides: &[HIDDEN_CERTIFICATE],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Null, Audience::All)),
     },
     Kind {
@@ -272,7 +273,7 @@ pub static ATTACKS: [Kind; 47] = [
         rows: &[12],
         defence: "a view is joined when f+1 ask for it or exceed it; one request per sender is held",
         evidence: &[],
-        besides: &[],
+        besides: &[HIDDEN_CERTIFICATE],
         behaviour: || Box::new(ViewStormer::default()),
     },
     Kind {

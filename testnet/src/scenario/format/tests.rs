@@ -26,6 +26,21 @@ fn every_step_is_read_and_written() {
         ("restart = \"down\"", Step::Restart(Who::Group(Group::Down))),
         ("strike = \"r1\"", Step::Strike(Who::One(Replica(ReplicaId(1))))),
         ("lead = \"r3\"", Step::Lead(Replica(ReplicaId(3)))),
+        (
+            "cut = { from = \"r0\", to = \"all\" }",
+            Step::Cut(Ways { from: Who::One(Replica(ReplicaId(0))), to: Who::Group(Group::All) }),
+        ),
+        ("partition = [[\"r0\"]]", Step::Partition(vec![vec![Replica(ReplicaId(0))]])),
+        (
+            "shape = { from = \"all\", to = \"r2\", like = { latency_ms = 5.0, loss = 0.1 } }",
+            Step::Shape(Shaping {
+                from: Who::Group(Group::All),
+                to: Who::One(Replica(ReplicaId(2))),
+                like: Shape { latency_ms: 5.0, loss: 0.1, ..Shape::PERFECT },
+            }),
+        ),
+        ("heal = \"all\"", Step::Heal(Who::Group(Group::All))),
+        ("links = \"lossy\"", Step::Links("lossy".to_owned())),
         ("await = \"new-view\"", Step::Await(Event::NewView)),
         ("await = \"progress\"", Step::Await(Event::Progress)),
         ("await = \"caught-up\"", Step::Await(Event::CaughtUp)),
@@ -59,6 +74,11 @@ fn nonsense_is_refused_by_name() {
         ("[[step]]\nstrike = \"r1\"", "has no attack"),
         ("[[step]]\nwait = 601", "from 0 to 600"),
         ("[[step]]\nwait = nan", "from 0 to 600"),
+        ("links = \"lan-party\"", "there are: perfect, lan"),
+        ("[[step]]\nlinks = \"none\"", "there are: perfect, lan"),
+        ("[[step]]\ncut = { from = \"r0\", to = \"r4\" }", "names r4"),
+        ("[[step]]\npartition = [[\"r9\"]]", "names r9"),
+        ("[[step]]\nshape = { from = \"r0\", to = \"r1\", like = { loss = 1.5 } }", "loss = 1.5"),
         ("[load]\nclients = 0", "from 1 to 256 clients"),
         ("[load]\nadd_percent = 101", "at most 100"),
         ("[expect]\naccused = [\"r1\"]", "has no attack"),
@@ -75,4 +95,15 @@ fn only_who_is_struck_with_waits() {
     let text = format!("{SMALL}[attacks]\nr1 = \"silent\"\nr2 = \"silent\"\n[[step]]\nstrike = \"r2\"\n");
     let scenario = Scenario::parse(&text).unwrap();
     assert_eq!(scenario.sleepers(), BTreeSet::from([Replica(ReplicaId(2))]));
+}
+
+/// A scenario that changes links has some, whether it says so or not.
+#[test]
+fn links_are_there_where_they_are_changed() {
+    let profile = |text: &str| Scenario::parse(&format!("{SMALL}{text}")).unwrap().profile().unwrap().map(|it| it.name);
+    assert_eq!(profile(""), None);
+    assert_eq!(profile("links = \"lan\""), Some("lan"));
+    for step in ["cut = { from = \"r0\", to = \"r1\" }", "partition = []", "heal = \"all\"", "links = \"lossy\""] {
+        assert_eq!(profile(&format!("[[step]]\n{step}")), Some("perfect"));
+    }
 }
