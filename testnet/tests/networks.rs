@@ -183,7 +183,7 @@ fn the_replica_program_holds_nothing_malicious() {
         let program = fs::read(programs.join(name)).unwrap();
         program.windows(text.len()).any(|window| window == text)
     };
-    let attack = b"tells half of the backups one batch and the other half another";
+    let attack = b"tells half of the backups one batch and the other half the same in another order";
     assert!(holds("varangian-testnet", attack), "the search finds what is there");
     assert!(!holds("varangian", attack));
     assert!(!holds("varangian", b"VARANGIAN_SEEDED_BUG"));

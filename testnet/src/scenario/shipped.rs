@@ -1,7 +1,7 @@
 //! The scenarios that come with the program: files, and one for each attack.
 
-use super::format::{Event, Expect, LoadPlan, Replica, Scenario, ScenarioError, Step, Who};
-use std::collections::BTreeMap;
+use super::format::{Event, Expect, Group, LoadPlan, Replica, Scenario, ScenarioError, Step, Who};
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 use varangian_crypto::ReplicaId;
 use varangian_sim::adversary::{ATTACKS, Kind};
@@ -29,32 +29,57 @@ shipped! {
     "crash-while-two-collude",
 }
 
+/// Attacks that cannot be played here without leaving a proof. Of the others it depends on who hears what.
+const SURELY_PROVED: [&str; 9] = [
+    "equivocate",
+    "equivocate-other",
+    "equivocate-one",
+    "bad-signature",
+    "huge",
+    "double-vote",
+    "two-checkpoints",
+    "two-new-views",
+    "false-prepared",
+];
+
 /// What the scenarios begin with that are made of the list of attacks, one of each.
 pub const ATTACK: &str = "attack-";
 
-/// The first primary plays an attack from the start, is made to miss a second of it, and goes on.
+/// The rows of the table that are about view changes: whoever lies there must be in one, and lead the view that comes of it.
+const VIEW_CHANGES: [u8; 2] = [12, 13];
+
+/// One attack, played from the start.
 fn of_attack(kind: &Kind) -> Scenario {
-    let attacker = Replica(ReplicaId(0));
-    let one = || Who::One(attacker);
+    let in_view_changes = kind.rows.iter().any(|row| VIEW_CHANGES.contains(row));
+    let (replicas, attacker, paused) = if in_view_changes {
+        // Of seven two may be faulty: the first primary stands still, and the attacker is the next.
+        (7, Replica(ReplicaId(1)), Who::Group(Group::Primary))
+    } else {
+        // The first primary attacks, is made to miss a second of it, and goes on.
+        (4, Replica(ReplicaId(0)), Who::One(Replica(ReplicaId(0))))
+    };
+    let provable: BTreeSet<Replica> = kind.possible().next().map(|_| attacker).into_iter().collect();
+    let sure = SURELY_PROVED.contains(&kind.name);
     Scenario {
         name: format!("{ATTACK}{}", kind.name),
         about: kind.description.to_owned(),
         rows: kind.rows.iter().copied().collect(),
-        replicas: 4,
+        replicas,
         seed: 1,
         links: None,
         attacks: BTreeMap::from([(attacker, kind.name.to_owned())]),
         load: LoadPlan::default(),
         step: vec![
             Step::Wait(3.0),
-            Step::Pause(one()),
+            Step::Pause(paused),
             Step::Await(Event::Progress),
-            Step::Resume(one()),
+            Step::Resume(Who::Group(Group::Down)),
             Step::Wait(3.0),
             Step::Await(Event::Progress),
         ],
         expect: Expect {
-            may_be_accused: kind.possible().next().map(|_| attacker).into_iter().collect(),
+            accused: if sure { provable.clone() } else { BTreeSet::new() },
+            may_be_accused: if sure { BTreeSet::new() } else { provable },
             ..Expect::default()
         },
     }

@@ -15,6 +15,14 @@ fn all_are_scenarios() {
     assert!(find("attack-nothing").is_err());
 }
 
+/// What must be proved can be.
+#[test]
+fn what_is_surely_proved_is_provable() {
+    for name in SURELY_PROVED {
+        assert!(ATTACKS.iter().any(|kind| kind.name == name && kind.provable()), "{name}");
+    }
+}
+
 #[test]
 fn the_template_is_a_scenario() {
     Scenario::parse(include_str!("../../../scenarios/template.toml")).unwrap();
