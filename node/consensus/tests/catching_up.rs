@@ -95,8 +95,7 @@ fn a_mute_source_is_left() {
     tick_until(&mut lone, 400);
     assert_eq!(requests(&lone).len(), 1);
     // What others bring does not speak for it.
-    vote_on(&mut lone, 1);
-    commit(&mut lone, 1);
+    lone.decide(3, 0, 1, Some(world.batch(0, 1))).unwrap();
     assert_eq!(lone.executed.slot, Slot(1));
     tick_until(&mut lone, 600);
     assert_eq!(requests(&lone)[1..], [(ReplicaId(0), 2, 3)]);
