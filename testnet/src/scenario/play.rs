@@ -103,7 +103,8 @@ pub async fn play(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         missed => missed,
     };
     let Show { mut net, happened, .. } = show;
-    net.stop().await?;
+    // One that does not end in order is killed: it is told, and what is on the disks is judged.
+    let played = played.and(net.stop().await);
     bar.finish_and_clear();
 
     let honest = net.honest();
