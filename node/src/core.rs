@@ -51,6 +51,17 @@ pub struct CoreInbox {
     inside: mpsc::UnboundedReceiver<Told>,
 }
 
+#[cfg(test)]
+impl CoreInbox {
+    /// The reason why the process must end, if that is what it was told next.
+    pub(crate) fn fatal(&mut self) -> Option<String> {
+        match self.inside.try_recv() {
+            Ok(Told::Fatal(reason)) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
 /// Both ends.
 #[must_use]
 pub fn channel(me: ReplicaId) -> (CoreHandle, CoreInbox) {
@@ -97,8 +108,9 @@ impl CoreHandle {
 
     /// The process must end, for this reason.
     pub fn fatal(&self, reason: String) {
+        // First what counts: where the log goes may be what is broken.
+        self.queue_inside(Told::Fatal(reason.clone()));
         tracing::error!(reason, "fatal");
-        self.queue_inside(Told::Fatal(reason));
     }
 
     /// Whether the core has ended: nothing that is handed to it matters any more.

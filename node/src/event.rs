@@ -47,6 +47,13 @@ pub enum Event {
         /// What it did.
         kind: &'static str,
     },
+    /// The process ends because something failed.
+    Failed {
+        /// This replica.
+        replica: u16,
+        /// What.
+        reason: String,
+    },
     /// The process ends in order.
     Stopped {
         /// This replica.
@@ -96,6 +103,7 @@ impl Event {
             }
             Self::Alarm { replica, message } => format!("r{replica} ALARM: {message}"),
             Self::Accused { replica, accused, kind } => format!("r{replica} has proof against r{accused}: {kind}"),
+            Self::Failed { replica, reason } => format!("r{replica} failed: {reason}"),
             Self::Stopped { replica, executed } => format!("r{replica} stopped: executed up to slot {executed}"),
         }
     }

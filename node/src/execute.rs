@@ -3,10 +3,11 @@
 use crate::core::CoreHandle;
 use crate::desk::Desk;
 use crate::metrics::Metrics;
+use crate::thread;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use thiserror::Error;
 use varangian_application::{
     Application, ExecuteError, Executor, Limits, Meta, Space, StateError, StateReader, cached_reply, client_windows,
@@ -165,7 +166,8 @@ pub fn spawn<A: Application + 'static>(
     let executor = Executor::new(application, Limits::new(parameters), meta);
     let mut worker = Worker { store, executor, desk, core, metrics };
     let (sender, receiver) = channel();
-    let thread = Builder::new().name("execution".into()).spawn(move || {
+    let handle = worker.core.clone();
+    let thread = thread::spawn("execution", &handle, move || {
         if let Err(error) = worker.serve(&receiver) {
             worker.core.fatal(format!("execution: {error}"));
         }

@@ -6,8 +6,9 @@
 use crate::core::CoreHandle;
 use crate::desk::{self, Desk};
 use crate::metrics::Metrics;
+use crate::thread;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use varangian_consensus::{Input, Message};
@@ -46,14 +47,14 @@ impl Inbound {
         for number in 0..threads {
             for (name, inbox) in &lanes {
                 let (inbound, inbox) = (self.clone(), inbox.clone());
-                handles.push(Builder::new().name(format!("{name} {number}")).spawn(move || {
+                handles.push(thread::spawn(&format!("{name} {number}"), &self.core, move || {
                     while let Some(event) = inbound.next(&inbox) {
                         inbound.peer(event);
                     }
                 })?);
             }
             let (inbound, inbox) = (self.clone(), clients.clone());
-            handles.push(Builder::new().name(format!("clients {number}")).spawn(move || {
+            handles.push(thread::spawn(&format!("clients {number}"), &self.core, move || {
                 while let Some(event) = inbound.next(&inbox) {
                     desk::handle(&inbound.desk, &inbound.core, &inbound.metrics, event);
                 }

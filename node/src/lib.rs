@@ -12,6 +12,7 @@
 //! - [`persist`], [`record`]: the storage thread; one synced group commit at a time.
 //! - [`execute`]: the execution thread; application, state, replies.
 //! - [`outbound`]: signing, and reading for peers that are behind.
+//! - [`thread`]: what becomes of the process when one of its threads dies.
 //! - [`metrics`], [`link_metrics`], [`event`]: what people and machines see.
 //! - [`cli`]: the command line.
 
@@ -32,3 +33,4 @@ pub mod process;
 pub mod proofs;
 pub mod record;
 pub mod shell;
+pub mod thread;

@@ -2,9 +2,10 @@
 
 use crate::core::CoreHandle;
 use crate::metrics::Metrics;
+use crate::thread;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use thiserror::Error;
 use varangian_consensus::{Batch, BatchError, Delivery, Message, Slot, Vote};
 use varangian_crypto::{CodecError, Committee, Digest, ReplicaId, Signer, Verify, decode};
@@ -75,7 +76,8 @@ impl Signing {
 /// If the system gives no thread.
 pub fn spawn_signing(signer: Signer, post: Post, core: CoreHandle) -> std::io::Result<(Signing, JoinHandle<()>)> {
     let (sender, receiver): (_, Receiver<Vote>) = channel();
-    let thread = Builder::new().name("signing".into()).spawn(move || {
+    let handle = core.clone();
+    let thread = thread::spawn("signing", &handle, move || {
         while let Ok(vote) = receiver.recv() {
             match sign(&signer, vote) {
                 Ok((delivery, message)) => {
@@ -154,7 +156,8 @@ pub fn spawn_reading(
     let max_bytes =
         u64::from(committee.parameters().max_batch_bytes).saturating_mul(committee.parameters().pipeline_depth);
     let reader = Reader { me, max_bytes, committee, store, post, core };
-    let thread = Builder::new().name("reading".into()).spawn(move || {
+    let handle = reader.core.clone();
+    let thread = thread::spawn("reading", &handle, move || {
         while let Ok(read) = receiver.recv() {
             if let Err(error) = reader.serve(read) {
                 return reader.core.fatal(format!("reading for a peer: {error}"));

@@ -6,9 +6,10 @@
 use crate::core::CoreHandle;
 use crate::metrics::Metrics;
 use crate::record;
+use crate::thread;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Instant;
 use varangian_consensus::Record;
 use varangian_runner::Token;
@@ -39,7 +40,8 @@ pub fn spawn(
     metrics: Arc<Metrics>,
 ) -> std::io::Result<(Persister, JoinHandle<()>)> {
     let (sender, receiver) = channel();
-    let thread = Builder::new().name("storage".into()).spawn(move || {
+    let handle = core.clone();
+    let thread = thread::spawn("storage", &handle, move || {
         if let Err(error) = serve(&store, retain_bytes, &receiver, &core, &metrics) {
             core.fatal(format!("storage: {error}"));
         }

@@ -191,6 +191,8 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
     let serving = tokio::spawn(metrics::serve(listener, metrics));
     // Whoever is told that it listens may send a signal at once: before that, each must be heard.
     let heard = |kind| signal(kind).map_err(system("listening for signals"));
+    // A write above the limit on files' sizes is an error like any other; unheard, the signal for it would end the process on the spot.
+    let _too_large = heard(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
     let watching = tokio::spawn(watch_peers(home.peers(), addresses, heard(SignalKind::hangup())?));
     let stop = tokio::spawn(async move {
@@ -223,7 +225,10 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
     });
     let died = join.await.map_err(|_| ProcessError::Fatal("ending the threads failed".into()))?;
     match ended {
-        Ended::Fatal(reason) => Err(ProcessError::Fatal(reason)),
+        Ended::Fatal(reason) => {
+            events.tell(&Event::Failed { replica: member.id.0, reason: reason.clone() });
+            Err(ProcessError::Fatal(reason))
+        }
         Ended::Stopped { .. } if died => Err(ProcessError::Fatal("a thread of the process died".into())),
         Ended::Stopped { executed } => {
             events.tell(&Event::Stopped { replica: member.id.0, executed: executed.0 });

@@ -6,7 +6,7 @@ use crate::event::Events;
 use crate::home::Home;
 use crate::process::{self, ProcessError};
 use clap::Args;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -59,6 +59,8 @@ pub fn prepare(args: &StartArgs) -> Result<(Home, Settings), ExitCode> {
             let log = tracing_subscriber::fmt()
                 .with_env_filter(filter)
                 .with_ansi(std::io::stderr().is_terminal())
+                // A log that cannot be written, to a full disk say, must not take the thread down that writes to it.
+                .log_internal_errors(false)
                 .with_writer(std::io::stderr);
             match settings.log_format {
                 LogFormat::Text => log.init(),
@@ -96,7 +98,8 @@ pub fn report(outcome: Result<(), ProcessError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // Not `eprintln!`, which panics where nothing can be written; the exit code says it all the same.
+            let _unwritten = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::from(if error.is_store() { STORE } else { FAILED })
         }
     }
