@@ -1,6 +1,7 @@
 //! Every attack by name: `equivocate`, `equivocate@view=2..5`, `withhold@slot=10..20`, `silent@p=0.3,seed=7`.
 //!
-//! What stands behind the `@` is a [`Trigger`]; without one the attack always strikes.
+//! What stands behind the `@` is a [`Trigger`]; without one the attack always strikes. Several of one replica are joined by `+`:
+//! `equivocate@view=2..5+double-vote@p=0.1`.
 
 use super::behaviour::Behaviour;
 use super::error::{AttackError, nearest};
@@ -99,7 +100,45 @@ impl Attack {
 
     /// The same for a replica that runs already, in the place of an earlier attack.
     pub fn corrupt<I>(&self, replica: &mut Adversary<I>, signer: Signer, committee: &Committee) {
-        replica.corrupt(Hand::new(signer, committee, self.trigger), (self.kind.behaviour)());
+        replica.corrupt(vec![self.arm(signer, committee)]);
+    }
+
+    fn arm(&self, signer: Signer, committee: &Committee) -> (Hand, Box<dyn Behaviour>) {
+        (Hand::new(signer, committee, self.trigger), (self.kind.behaviour)())
+    }
+}
+
+/// One or more attacks of one replica, each with its trigger: what the first lets through the next one sees.
+#[derive(Clone, Debug)]
+pub struct Plan(Vec<Attack>);
+
+impl Plan {
+    /// Reads attacks joined by `+`.
+    ///
+    /// # Errors
+    /// [`AttackError`], which says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, AttackError> {
+        text.split('+').map(|attack| Attack::parse(attack.trim())).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The attacks. Never none.
+    #[must_use]
+    pub fn attacks(&self) -> &[Attack] {
+        &self.0
+    }
+
+    /// Puts them between the core and the shell of a replica, in the place of earlier ones.
+    pub fn corrupt<I>(&self, replica: &mut Adversary<I>, signer: &Signer, committee: &Committee) {
+        replica.corrupt(self.0.iter().map(|attack| attack.arm(signer.clone(), committee)).collect());
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, attack) in self.0.iter().enumerate() {
+            write!(f, "{}{attack}", if place == 0 { "" } else { "+" })?;
+        }
+        Ok(())
     }
 }
 

@@ -53,7 +53,7 @@ pub mod wrapper;
 
 mod error;
 
-pub use attack::{Attack, Kind};
+pub use attack::{Attack, Kind, Plan};
 pub use behaviour::Behaviour;
 pub use error::AttackError;
 pub use hand::Hand;

@@ -6,23 +6,23 @@ use varangian_consensus::{Alarm, Delivery, Evidence, Execution, Identity, Messag
 use varangian_crypto::{Digest, ReplicaId};
 use varangian_runner::{Io, Token};
 
-/// An honest replica's shell, with a behaviour between it and the core.
+/// An honest replica's shell, with behaviours between it and the core: what the first lets through the second sees, and so on.
 #[derive(Debug)]
 pub struct Adversary<I> {
     inner: I,
-    behaviour: Option<(Hand, Box<dyn Behaviour>)>,
+    behaviours: Vec<(Hand, Box<dyn Behaviour>)>,
 }
 
 impl<I> Adversary<I> {
     /// Nothing in front of `inner` yet. Until it is corrupted it is an honest replica.
     #[must_use]
     pub const fn honest(inner: I) -> Self {
-        Self { inner, behaviour: None }
+        Self { inner, behaviours: Vec::new() }
     }
 
-    /// Puts `behaviour` between core and shell from now on, in the place of an earlier one.
-    pub fn corrupt(&mut self, hand: Hand, behaviour: Box<dyn Behaviour>) {
-        self.behaviour = Some((hand, behaviour));
+    /// Puts `behaviours` between core and shell from now on, in the place of earlier ones.
+    pub fn corrupt(&mut self, behaviours: Vec<(Hand, Box<dyn Behaviour>)>) {
+        self.behaviours = behaviours;
     }
 
     /// The shell underneath.
@@ -31,36 +31,59 @@ impl<I> Adversary<I> {
     }
 }
 
-impl<I: Io> Io for Adversary<I> {
+/// Behaviours, and the shell behind the last of them.
+struct Line<'a> {
+    behaviours: &'a mut [(Hand, Box<dyn Behaviour>)],
+    inner: &'a mut dyn Io,
+}
+
+impl Line<'_> {
+    /// Hands something to the first behaviour with what is behind it, or else to the shell.
+    fn pass<T>(
+        &mut self,
+        what: T,
+        behave: impl FnOnce(&mut Hand, &mut dyn Behaviour, T, &mut Line<'_>),
+        honest: impl FnOnce(&mut dyn Io, T),
+    ) {
+        match self.behaviours.split_first_mut() {
+            Some(((hand, behaviour), behaviours)) => {
+                behave(hand, behaviour.as_mut(), what, &mut Line { behaviours, inner: &mut *self.inner });
+            }
+            None => honest(&mut *self.inner, what),
+        }
+    }
+}
+
+impl Io for Line<'_> {
     fn persist(&mut self, records: Vec<Record>, token: Token) {
-        if let Some((hand, behaviour)) = &mut self.behaviour {
+        for (hand, behaviour) in &mut *self.behaviours {
             behaviour.persisting(hand, &records);
         }
         self.inner.persist(records, token);
     }
 
     fn vote(&mut self, vote: Vote) {
-        match &mut self.behaviour {
-            Some((hand, behaviour)) => {
-                hand.enters(&vote);
-                behaviour.vote(hand, vote, &mut self.inner);
-            }
-            None => self.inner.vote(vote),
-        }
+        let behave = |hand: &mut Hand, behaviour: &mut dyn Behaviour, vote, rest: &mut Line<'_>| {
+            hand.enters(&vote);
+            behaviour.vote(hand, vote, rest);
+        };
+        self.pass(vote, behave, |io, vote| io.vote(vote));
     }
 
     fn broadcast(&mut self, message: Message) {
-        match &mut self.behaviour {
-            Some((hand, behaviour)) => behaviour.broadcast(hand, message, &mut self.inner),
-            None => self.inner.broadcast(message),
-        }
+        self.pass(
+            message,
+            |hand, behaviour, message, rest| behaviour.broadcast(hand, message, rest),
+            |io, message| io.broadcast(message),
+        );
     }
 
     fn send(&mut self, to: ReplicaId, message: Message) {
-        match &mut self.behaviour {
-            Some((hand, behaviour)) => behaviour.send(hand, to, message, &mut self.inner),
-            None => self.inner.send(to, message),
-        }
+        self.pass(
+            message,
+            |hand, behaviour, message, rest| behaviour.send(hand, to, message, rest),
+            |io, message| io.send(to, message),
+        );
     }
 
     fn deliver(&mut self, delivery: Delivery) {
@@ -68,23 +91,26 @@ impl<I: Io> Io for Adversary<I> {
     }
 
     fn send_batch(&mut self, to: ReplicaId, slot: Slot, digest: Digest) {
-        match &mut self.behaviour {
-            Some((hand, behaviour)) if to != hand.id() => {
-                behaviour.send_batch(hand, to, slot, digest, &mut self.inner);
+        let behave = |hand: &mut Hand, behaviour: &mut dyn Behaviour, digest, rest: &mut Line<'_>| {
+            if to == hand.id() {
+                rest.inner.send_batch(to, slot, digest);
+            } else {
+                behaviour.send_batch(hand, to, slot, digest, rest);
             }
-            _ => self.inner.send_batch(to, slot, digest),
-        }
+        };
+        self.pass(digest, behave, |io, digest| io.send_batch(to, slot, digest));
     }
 
     fn send_decided(&mut self, to: ReplicaId, first: Slot, last: Slot) {
-        match &mut self.behaviour {
-            Some((hand, behaviour)) => behaviour.send_decided(hand, to, first, last, &mut self.inner),
-            None => self.inner.send_decided(to, first, last),
-        }
+        self.pass(
+            last,
+            |hand, behaviour, last, rest| behaviour.send_decided(hand, to, first, last, rest),
+            |io, last| io.send_decided(to, first, last),
+        );
     }
 
     fn execute(&mut self, execution: Execution) {
-        if let Some((hand, behaviour)) = &mut self.behaviour {
+        for (hand, behaviour) in &mut *self.behaviours {
             behaviour.executing(hand, &execution);
         }
         self.inner.execute(execution);
@@ -96,8 +122,12 @@ impl<I: Io> Io for Adversary<I> {
 
     fn set_timer(&mut self, timer: Timer, after: Millis) {
         self.inner.set_timer(timer, after);
-        if let (Timer::Status(_), Some((hand, behaviour))) = (timer, &mut self.behaviour) {
-            behaviour.tick(hand, &mut self.inner);
+        if !matches!(timer, Timer::Status(_)) {
+            return;
+        }
+        for first in 0..self.behaviours.len() {
+            let mut line = Line { behaviours: &mut self.behaviours[first..], inner: &mut *self.inner };
+            line.pass((), |hand, behaviour, (), rest| behaviour.tick(hand, rest), |_, ()| {});
         }
     }
 
@@ -107,5 +137,61 @@ impl<I: Io> Io for Adversary<I> {
 
     fn alarm(&mut self, alarm: Alarm) {
         self.inner.alarm(alarm);
+    }
+}
+
+impl<I: Io> Adversary<I> {
+    fn line(&mut self) -> Line<'_> {
+        Line { behaviours: &mut self.behaviours, inner: &mut self.inner }
+    }
+}
+
+impl<I: Io> Io for Adversary<I> {
+    fn persist(&mut self, records: Vec<Record>, token: Token) {
+        self.line().persist(records, token);
+    }
+
+    fn vote(&mut self, vote: Vote) {
+        self.line().vote(vote);
+    }
+
+    fn broadcast(&mut self, message: Message) {
+        self.line().broadcast(message);
+    }
+
+    fn send(&mut self, to: ReplicaId, message: Message) {
+        self.line().send(to, message);
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        self.line().deliver(delivery);
+    }
+
+    fn send_batch(&mut self, to: ReplicaId, slot: Slot, digest: Digest) {
+        self.line().send_batch(to, slot, digest);
+    }
+
+    fn send_decided(&mut self, to: ReplicaId, first: Slot, last: Slot) {
+        self.line().send_decided(to, first, last);
+    }
+
+    fn execute(&mut self, execution: Execution) {
+        self.line().execute(execution);
+    }
+
+    fn reply(&mut self, identity: Identity) {
+        self.line().reply(identity);
+    }
+
+    fn set_timer(&mut self, timer: Timer, after: Millis) {
+        self.line().set_timer(timer, after);
+    }
+
+    fn accuse(&mut self, evidence: Evidence) {
+        self.line().accuse(evidence);
+    }
+
+    fn alarm(&mut self, alarm: Alarm) {
+        self.line().alarm(alarm);
     }
 }
