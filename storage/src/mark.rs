@@ -77,11 +77,16 @@ pub struct Synced {
     pub log: PathBuf,
     /// The length of that file which is synced, in bytes.
     pub bytes: u64,
+    /// The file of marks.
+    pub marks: PathBuf,
 }
 
 impl Synced {
+    /// Where the two marks lie in their file. A test that damages a disk damages both: one alone is made up for by the other.
+    pub const MARKS: [std::ops::Range<u64>; 2] = [0..LENGTH as u64, SLOT..SLOT + LENGTH as u64];
+
     pub(crate) fn new(mark: Mark, layout: &Layout) -> Self {
-        Self { turn: mark.turn, log: layout.log_file(mark.log), bytes: mark.length }
+        Self { turn: mark.turn, log: layout.log_file(mark.log), bytes: mark.length, marks: layout.mark() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The command line `varangian-testnet`.
 
 use crate::scenario::command as scenario;
-use crate::{bench, demo, replica, up};
+use crate::{bench, control, demo, replica, up};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use varangian_sim::adversary::ATTACKS;
@@ -22,14 +22,8 @@ enum Command {
     Down(up::DownArgs),
     /// Show where each replica stands
     Status(up::StatusArgs),
-    /// Kill a replica on the spot
-    Kill(up::ControlArgs),
-    /// Start a replica that is down
-    Restart(up::ControlArgs),
-    /// Stop a replica's process in its tracks
-    Pause(up::ControlArgs),
-    /// Let a paused replica go on
-    Resume(up::ControlArgs),
+    #[command(flatten)]
+    Control(control::Control),
     /// Show it all: load, a killed primary, an attack, a verdict
     Demo(demo::DemoArgs),
     /// Play scenarios: attacks, faults, a load, and what must hold
@@ -61,10 +55,7 @@ pub fn main() -> ExitCode {
             Command::Up(args) => up::up(args).await,
             Command::Down(args) => up::down(args).await,
             Command::Status(args) => up::status(args).await,
-            Command::Kill(args) => up::control(args, up::Control::Kill).await,
-            Command::Restart(args) => up::control(args, up::Control::Restart).await,
-            Command::Pause(args) => up::control(args, up::Control::Pause).await,
-            Command::Resume(args) => up::control(args, up::Control::Resume).await,
+            Command::Control(control) => control::run(control).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Scenario(args) => scenario::run(args).await,
             Command::Bench(args) => bench::run(args).await,

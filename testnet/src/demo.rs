@@ -8,8 +8,10 @@ use crate::scenario::command::print;
 use crate::scenario::format::Step;
 use crate::scenario::play::play;
 use crate::scenario::shipped;
+use crate::scenario::show::Show;
 use crate::up::{self, NetworkArg};
 use clap::Args;
+use indicatif::ProgressBar;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -61,9 +63,11 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         net.start().await?;
         let attacks: BTreeMap<u16, String> = scenario.attacks.into_iter().map(|(who, how)| (who.0.0, how)).collect();
         up::print_ready(&net, &attacks);
-        let supervised = up::supervise(&mut net, false).await;
-        net.stop().await?;
+        let network = net.network()?;
+        let mut show = Show::new(net, network, ProgressBar::hidden(), false, scenario.seed);
+        let supervised = up::supervise(&mut show, false).await;
+        show.net.stop().await?;
         supervised?;
     }
-    Ok(if outcome.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if outcome.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -60,6 +60,12 @@ impl NetworkDir {
         &self.root
     }
 
+    /// Another network's place, beside this one.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        Self::new(self.root.with_extension(name))
+    }
+
     /// `peers.toml`, as clients use it.
     #[must_use]
     pub fn peers(&self) -> PathBuf {

@@ -6,12 +6,17 @@
 //! - [`replica`]: one replica that misbehaves on purpose.
 //! - [`journal`], [`load`]: concurrent signed clients, and what they write down.
 //! - [`judge`]: the verdict, from outside: by the replicas' stores and the clients' journals.
-//! - [`scenario`]: a network, attacks, faults, a load and what must hold, in one file; [`power`]: what a disk may hold after power loss.
+//! - [`scenario`]: a network, attacks, faults, a load and what must hold, in one file; [`power`]: what a disk may hold after power loss; [`damage`]: disks
+//!   that are not what they were.
+//! - [`timeline`], [`report`]: what was seen over time, and what is left of a run for whoever was not there.
 //! - [`demo`]: the main show; [`bench`]: figures.
+//! - [`up`], [`control`]: a network that stays up, and what can be done to it meanwhile.
 //! - [`cli`]: the command line.
 
 pub mod bench;
 pub mod cli;
+pub mod control;
+pub mod damage;
 pub mod demo;
 pub mod journal;
 pub mod judge;
@@ -21,7 +26,9 @@ pub mod load;
 pub mod power;
 pub mod programs;
 pub mod replica;
+pub mod report;
 pub mod said;
 pub mod scenario;
 pub mod testnet;
+pub mod timeline;
 pub mod up;

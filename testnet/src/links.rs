@@ -5,8 +5,12 @@
 use anyhow::{Context as _, anyhow};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 use varangian_crypto::ReplicaId;
-use varangian_links::{Direction, Profile, Relay, Settings, Shape};
+use varangian_links::{Direction, Profile, Relay, Schedule, Settings, Shape};
 
 use crate::layout::loopback;
 
@@ -17,14 +21,25 @@ pub struct Links {
     seed: u64,
     /// What differs from the profile.
     shapes: BTreeMap<(ReplicaId, ReplicaId), Shape>,
-    relays: BTreeMap<(ReplicaId, ReplicaId), Relay>,
+    relays: BTreeMap<(ReplicaId, ReplicaId), Arc<Relay>>,
+    /// Changes all of them by a timing model. Ends with them.
+    following: Option<AbortOnDrop>,
+}
+
+#[derive(Debug)]
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Links {
     /// All as in the profile.
     #[must_use]
     pub const fn new(profile: &'static Profile, seed: u64) -> Self {
-        Self { profile, seed, shapes: BTreeMap::new(), relays: BTreeMap::new() }
+        Self { profile, seed, shapes: BTreeMap::new(), relays: BTreeMap::new(), following: None }
     }
 
     /// Where `dialler` finds `target`, which listens at `real`: always the same address of ours.
@@ -50,7 +65,7 @@ impl Links {
         };
         let relay = Relay::bind(settings).await.with_context(|| format!("the link {dialler} - {target}"))?;
         let address = relay.address();
-        self.relays.insert((dialler, target), relay);
+        self.relays.insert((dialler, target), Arc::new(relay));
         Ok(address)
     }
 
@@ -78,10 +93,22 @@ impl Links {
     /// # Errors
     /// None that is expected: profiles are within bounds.
     pub fn become_like(&mut self, profile: &'static Profile) -> anyhow::Result<()> {
+        self.following = None;
         self.profile = profile;
         self.shapes.clear();
         let pairs: Vec<_> = self.relays.keys().copied().collect();
         pairs.into_iter().try_for_each(|(low, high)| self.apply(low, high).and_then(|()| self.apply(high, low)))
+    }
+
+    /// From now on all links are as a timing model says, until [`Links::become_like`] ends that.
+    ///
+    /// # Errors
+    /// If the schedule is out of bounds.
+    pub fn follow(&mut self, schedule: Schedule) -> anyhow::Result<()> {
+        schedule.check()?;
+        let relays = self.relays.iter().map(|(pair, relay)| (*pair, relay.clone())).collect();
+        self.following = Some(AbortOnDrop(tokio::spawn(follow(schedule, relays))));
+        Ok(())
     }
 
     /// A directed link now.
@@ -99,6 +126,27 @@ impl Links {
             .get(&pair)
             .map_or(Ok(()), |relay| relay.set_shape(direction, &shape))
             .map_err(|error| anyhow!(error))
+    }
+}
+
+/// Gives every link the shape that a schedule has for it, whenever that changes.
+async fn follow(schedule: Schedule, relays: Vec<((ReplicaId, ReplicaId), Arc<Relay>)>) {
+    let began = Instant::now();
+    loop {
+        let elapsed = began.elapsed();
+        let mut next: Option<Duration> = None;
+        for ((low, high), relay) in &relays {
+            for (direction, from, to) in [(Direction::ToTarget, low, high), (Direction::ToDialler, high, low)] {
+                let (from, to) = (from.index(), to.index());
+                if let Err(error) = relay.set_shape(direction, &schedule.shape(from, to, elapsed)) {
+                    tracing::error!(%error, "a schedule's shape is out of bounds");
+                }
+                let change = schedule.next_change(from, to, elapsed);
+                next = next.into_iter().chain(change).min();
+            }
+        }
+        let Some(next) = next else { return };
+        sleep_until(began + next).await;
     }
 }
 

@@ -14,7 +14,7 @@ use varangian::shell::Shell;
 use varangian_consensus::{Alarm, Delivery, Evidence, Execution, Identity, Message, Millis, Record, Slot, Timer, Vote};
 use varangian_crypto::{Committee, Digest, ReplicaId, Signer};
 use varangian_runner::{Io, Token};
-use varangian_sim::adversary::{Adversary, Attack};
+use varangian_sim::adversary::{Adversary, Plan};
 
 /// Runs one malicious replica.
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ use varangian_sim::adversary::{Adversary, Attack};
 pub struct ReplicaArgs {
     #[command(flatten)]
     start: StartArgs,
-    /// What it does: NAME or NAME@TRIGGER; with a leading `signal:` it is honest until SIGUSR1
+    /// What it does: NAME or NAME@TRIGGER, several joined by `+`; with a leading `signal:` it is honest until SIGUSR1
     #[arg(long)]
     attack: String,
 }
@@ -35,7 +35,7 @@ pub const ON_SIGNAL: &str = "signal:";
 /// An honest replica's shell that turns on a signal.
 struct Turncoat {
     inner: Adversary<Shell>,
-    waiting: Option<(Attack, Signer, Committee)>,
+    waiting: Option<(Plan, Signer, Committee)>,
     called: Arc<AtomicBool>,
 }
 
@@ -46,7 +46,7 @@ impl Turncoat {
             && let Some((attack, signer, committee)) = self.waiting.take()
         {
             tracing::warn!(%attack, "from here on this replica is malicious");
-            attack.corrupt(&mut self.inner, signer, &committee);
+            attack.corrupt(&mut self.inner, &signer, &committee);
         }
         &mut self.inner
     }
@@ -100,7 +100,7 @@ pub async fn run(args: ReplicaArgs) -> anyhow::Result<ExitCode> {
         Some(text) => (text, false),
         None => (args.attack.as_str(), true),
     };
-    let attack = Attack::parse(text)?;
+    let attack = Plan::parse(text)?;
     let (home, settings) = match prepare(&args.start) {
         Ok(prepared) => prepared,
         Err(code) => return Ok(code),

@@ -18,6 +18,8 @@ pub struct Said {
     pub alarms: Vec<String>,
     /// Proofs that it has told of since its start, by accused replica.
     pub accused: BTreeMap<u16, u64>,
+    /// Why it ends, if it says so.
+    pub failed: Option<String>,
     /// Whether its standard output has ended: it is gone.
     pub ended: bool,
 }
@@ -48,6 +50,9 @@ enum Line {
     Accused {
         accused: u16,
     },
+    Failed {
+        reason: String,
+    },
     Stopped {},
 }
 
@@ -61,6 +66,7 @@ pub async fn listen(stdout: ChildStdout, say: watch::Sender<Said>) {
                 Line::Ready {} => said.ready = true,
                 Line::Alarm { message } => said.alarms.push(message),
                 Line::Accused { accused } => *said.accused.entry(accused).or_default() += 1,
+                Line::Failed { reason } => said.failed = Some(reason),
                 Line::Stopped {} => {}
             }),
             Err(error) => tracing::warn!(line, %error, "a replica says what is not an event"),

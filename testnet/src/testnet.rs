@@ -5,7 +5,7 @@ use crate::links::Links;
 use crate::programs::Programs;
 use crate::said::{Listening, Said, listen};
 use anyhow::{Context as _, anyhow, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
@@ -28,6 +28,7 @@ const STOP: Duration = Duration::from_secs(20);
 pub struct Replica {
     id: ReplicaId,
     attack: Option<String>,
+    was_malicious: bool,
     /// Where it listened first: it listens there again after a restart.
     address: Option<Listening>,
     child: Option<Child>,
@@ -85,7 +86,7 @@ impl Testnet {
     /// # Errors
     /// If they reach each other directly.
     pub fn links(&mut self) -> anyhow::Result<&mut Links> {
-        self.links.as_mut().ok_or_else(|| anyhow!("the replicas reach each other directly; there is no link to change"))
+        self.links.as_mut().ok_or_else(|| anyhow!("the replicas reach each other directly, there is no link to change; `varangian-testnet up --links perfect` puts some there"))
     }
 
     /// Starts every replica and waits until each is connected to a quorum.
@@ -93,10 +94,15 @@ impl Testnet {
     /// # Errors
     /// If one does not come up, with the end of its log.
     pub async fn start(&mut self) -> anyhow::Result<()> {
-        self.restart(&self.ids()).await
+        let ids = self.ids();
+        self.restart(&ids).await?;
+        for id in ids {
+            self.wait(id, "is connected to a quorum", |said| said.ready).await?;
+        }
+        Ok(())
     }
 
-    /// Starts replicas that are down, each where it was before, and waits until each is connected to a quorum.
+    /// Starts replicas that are down, each where it was before, and waits until each listens.
     ///
     /// # Errors
     /// If one does not come up, with the end of its log.
@@ -108,10 +114,31 @@ impl Testnet {
             self.wait(*id, "listens", |said| said.listening.is_some()).await?;
         }
         self.publish().await?;
-        for id in ids {
-            self.wait(*id, "is connected to a quorum", |said| said.ready).await?;
-        }
         self.record()
+    }
+
+    /// Starts a replica again as a malicious one, or as an honest one. Once malicious, its disk is never taken for an honest one's.
+    ///
+    /// # Errors
+    /// If it does not end or come up.
+    pub async fn turn(&mut self, id: ReplicaId, attack: Option<String>) -> anyhow::Result<()> {
+        if self.pid(id).is_some() {
+            self.signal(id, Signal::TERM)?;
+            if self.replica(id)?.paused {
+                self.resume(id)?;
+            }
+            self.ended(id).await?;
+        }
+        let replica = self.replica(id)?;
+        replica.was_malicious |= replica.attack.is_some() || attack.is_some();
+        replica.attack = attack;
+        self.restart(&[id]).await
+    }
+
+    /// Whether there are links to change.
+    #[must_use]
+    pub const fn is_linked(&self) -> bool {
+        self.links.is_some()
     }
 
     /// Kills a replica on the spot (SIGKILL).
@@ -144,6 +171,57 @@ impl Testnet {
         self.signal(id, Signal::CONT)?;
         self.replica(id)?.paused = false;
         Ok(())
+    }
+
+    /// Lets a replica's files grow no more, as on a full disk, and waits for it to end by itself.
+    ///
+    /// # Errors
+    /// If it does not run, or goes on.
+    pub async fn fill_disk(&mut self, id: ReplicaId) -> anyhow::Result<ExitStatus> {
+        let pid = self.pid(id).and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let pid = pid.ok_or_else(|| anyhow!("{id} does not run"))?;
+        let nothing = Rlimit { current: Some(0), maximum: Some(0) };
+        prlimit(Some(pid), Resource::Fsize, nothing).with_context(|| format!("limiting {id}"))?;
+        self.ended(id).await
+    }
+
+    /// Starts a replica that must refuse to run, and waits for its end.
+    ///
+    /// # Errors
+    /// If it runs.
+    pub async fn refuses(&mut self, id: ReplicaId) -> anyhow::Result<ExitStatus> {
+        self.launch(id)?;
+        let said = self.wait(id, "listens", |said| said.listening.is_some()).await;
+        if said.is_ok() {
+            bail!("{id} runs, and was to refuse");
+        }
+        self.ended(id).await
+    }
+
+    /// Waits until a replica's process ends by itself.
+    ///
+    /// # Errors
+    /// If it does not.
+    async fn ended(&mut self, id: ReplicaId) -> anyhow::Result<ExitStatus> {
+        let replica = self.replica(id)?;
+        let mut child = replica.child.take().ok_or_else(|| anyhow!("{id} does not run"))?;
+        match timeout(STOP, child.wait()).await {
+            Ok(status) => {
+                self.record()?;
+                status.with_context(|| format!("waiting for {id}"))
+            }
+            Err(_) => {
+                replica.child = Some(child);
+                bail!("{id} still runs after {} s", STOP.as_secs())
+            }
+        }
+    }
+
+    /// The last line of a replica's log.
+    #[must_use]
+    pub fn last_words(&self, id: ReplicaId) -> String {
+        let text = std::fs::read_to_string(self.dir.log(id)).unwrap_or_default();
+        text.lines().next_back().unwrap_or("nothing").to_owned()
     }
 
     /// Sends a signal to a replica's process.
@@ -254,10 +332,10 @@ impl Testnet {
         self.replicas.iter().map(|replica| replica.id).collect()
     }
 
-    /// The replicas that run no attack.
+    /// The replicas that have never run an attack.
     #[must_use]
     pub fn honest(&self) -> Vec<ReplicaId> {
-        self.replicas.iter().filter(|replica| replica.attack.is_none()).map(|replica| replica.id).collect()
+        self.replicas.iter().filter(|replica| !replica.was_malicious).map(|replica| replica.id).collect()
     }
 
     /// A replica's process, while it runs.
@@ -374,7 +452,7 @@ impl Replica {
     fn new(id: ReplicaId, attack: Option<String>) -> Self {
         // Nobody will speak on this one: it is replaced at the first start.
         let (_, said) = watch::channel(Said::default());
-        Self { id, attack, address: None, child: None, said, paused: false }
+        Self { id, was_malicious: attack.is_some(), attack, address: None, child: None, said, paused: false }
     }
 
     /// Where it is to listen: an address of its own; the ports are free ones at first, later the same again.

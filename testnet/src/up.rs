@@ -1,25 +1,28 @@
-//! `varangian-testnet up`, `down`, `status` and the live controls: a network that stays up for a person to use.
+//! `varangian-testnet up`, `down` and `status`: a network that stays up for a person to use.
 //!
-//! `up` supervises the replicas in the foreground. The other commands find it by `network.json` and speak to it over a socket beside it.
+//! `up` supervises the replicas in the foreground. The other commands find it by `network.json`; the live controls speak to it, see `control`.
 
+use crate::control::Socket;
 use crate::layout::{NetworkDir, process_start};
+use crate::links::Links;
+use crate::scenario::format::profile;
+use crate::scenario::show::Show;
 use crate::testnet::Testnet;
+use crate::timeline::Watcher;
 use anyhow::{Context as _, anyhow, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::process::{Pid, Signal, kill_process};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use varangian::cli::status::{ask_all, json, table};
-use varangian_crypto::{Parameters, Quorums, ReplicaId};
-use varangian_sim::adversary::Attack;
+use varangian_crypto::{Parameters, Quorums};
+use varangian_links::Profile;
+use varangian_sim::adversary::Plan;
 
 /// How often `status` asks anew.
 const REFRESH: Duration = Duration::from_millis(500);
@@ -58,36 +61,16 @@ pub struct UpArgs {
     /// A malicious replica: ID=ATTACK or ID=ATTACK@TRIGGER; `varangian-testnet attacks` lists them
     #[arg(long, value_name = "ID=ATTACK", value_parser = malicious)]
     malicious: Vec<(u16, String)>,
+    /// What lies between the replicas: perfect, lan, wan-3-regions, wan-5-continents, lossy, satellite. Left out, they reach each other
+    /// directly, and links cannot be cut or shaped
+    #[arg(long, value_name = "PROFILE", value_parser = profile)]
+    links: Option<&'static Profile>,
     /// A setting of every replica
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
     /// Events as JSON lines
     #[arg(long)]
     json: bool,
-}
-
-/// A live control.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Control {
-    /// SIGKILL
-    Kill,
-    /// Start it again
-    Restart,
-    /// SIGSTOP
-    Pause,
-    /// SIGCONT
-    Resume,
-}
-
-/// Does something to one replica of a running network.
-#[derive(Debug, Args)]
-pub struct ControlArgs {
-    #[command(flatten)]
-    network: NetworkArg,
-    /// The replica: 2 or r2
-    #[arg(value_parser = replica)]
-    replica: u16,
 }
 
 /// Ends a running network in order.
@@ -110,17 +93,6 @@ pub struct StatusArgs {
     json: bool,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Request {
-    control: Control,
-    replica: u16,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Answer {
-    error: Option<String>,
-}
-
 /// Reads `ID=ATTACK`.
 ///
 /// # Errors
@@ -129,7 +101,7 @@ pub fn malicious(text: &str) -> Result<(u16, String), String> {
     let (id, attack) = text.split_once('=').ok_or("a malicious replica is ID=ATTACK, such as 3=equivocate")?;
     let id = replica(id)?;
     let plain = attack.strip_prefix(crate::replica::ON_SIGNAL).unwrap_or(attack);
-    Attack::parse(plain).map_err(|error| error.to_string())?;
+    Plan::parse(plain).map_err(|error| error.to_string())?;
     Ok((id, attack.to_owned()))
 }
 
@@ -166,6 +138,9 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     for setting in args.set {
         net.set(setting);
     }
+    if let Some(profile) = args.links {
+        net.link(Links::new(profile, 0));
+    }
     let quorums = net.genesis().quorums();
     warn_above_f(quorums, attacks.len());
     let bar = spinner(format!("starting {} replicas", quorums.n()));
@@ -176,8 +151,10 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     } else {
         print_ready(&net, &attacks);
     }
-    let outcome = supervise(&mut net, args.json).await;
-    let stopped = net.stop().await;
+    let network = net.network()?;
+    let mut show = Show::new(net, network, ProgressBar::hidden(), args.json, 0);
+    let outcome = supervise(&mut show, args.json).await;
+    let stopped = show.net.stop().await;
     outcome.and(stopped)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -211,84 +188,34 @@ pub fn print_ready(net: &Testnet, attacks: &BTreeMap<u16, String>) {
     println!("Ctrl-C here, or `varangian-testnet down{option}`, ends it; its state stays");
 }
 
-/// Keeps the network up until it is told to end.
+/// Keeps the network up until it is told to end, and does meanwhile what live controls ask for.
 ///
 /// # Errors
 /// If the control socket cannot be had.
-pub async fn supervise(net: &mut Testnet, json: bool) -> anyhow::Result<()> {
-    let path = net.dir().root().join("control.sock");
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).context("an old control socket");
-        }
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
+pub async fn supervise(show: &mut Show, json: bool) -> anyhow::Result<()> {
+    let socket = Socket::bind(show.net.dir())?;
+    let watcher = Watcher::start(&show.net.network()?, show.began(), None)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut look = tokio::time::interval(LOOK);
-    let end = loop {
+    loop {
         tokio::select! {
-            _ = terminate.recv() => break Ok(()),
-            _ = interrupt.recv() => break Ok(()),
-            connection = listener.accept() => {
-                let (stream, _) = connection.context("the control socket")?;
-                if let Err(error) = serve(net, stream).await {
-                    eprintln!("a control command failed: {error:#}");
-                }
-            }
-            _ = look.tick() => for (id, status) in net.fallen() {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            connection = socket.accept() => socket.serve(connection?, show, &watcher).await,
+            _ = look.tick() => for (id, status) in show.net.fallen() {
                 if json {
                     println!("{}", serde_json::json!({ "event": "fallen", "replica": id.0, "status": status.to_string() }));
                 } else {
-                    println!("{id} has ended by itself: {status}; see {}; `varangian-testnet restart {id}` starts it again", net.dir().log(id).display());
+                    let log = show.net.dir().log(id);
+                    show.tell(&format!("{id} has ended by itself: {status}; see {}; `varangian-testnet restart {id}` starts it again", log.display()));
                 }
+                show.fell(id);
             }
         }
-    };
-    std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
-    end
-}
-
-async fn serve(net: &mut Testnet, mut stream: UnixStream) -> anyhow::Result<()> {
-    let mut line = String::new();
-    BufReader::new(&mut stream).read_line(&mut line).await?;
-    let request: Request = serde_json::from_str(&line)?;
-    let id = ReplicaId(request.replica);
-    let done = match request.control {
-        Control::Kill => net.kill(id).await,
-        Control::Restart => net.restart(&[id]).await,
-        Control::Pause => net.pause(id),
-        Control::Resume => net.resume(id),
-    };
-    let answer = Answer { error: done.err().map(|error| format!("{error:#}")) };
-    let mut text = serde_json::to_string(&answer)?;
-    text.push('\n');
-    stream.write_all(text.as_bytes()).await?;
-    Ok(())
-}
-
-/// Runs a live control.
-///
-/// # Errors
-/// If no network runs, or it cannot be done.
-pub async fn control(args: ControlArgs, control: Control) -> anyhow::Result<ExitCode> {
-    let dir = args.network.dir();
-    if dir.running()?.is_none() {
-        bail!("no network runs in {}; start one with `varangian-testnet up`", dir.root().display());
     }
-    let path = dir.root().join("control.sock");
-    let mut stream = UnixStream::connect(&path).await.with_context(|| path.display().to_string())?;
-    let mut text = serde_json::to_string(&Request { control, replica: args.replica })?;
-    text.push('\n');
-    stream.write_all(text.as_bytes()).await?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await?;
-    let answer: Answer = serde_json::from_str(&line).context("the supervisor has ended")?;
-    match answer.error {
-        None => Ok(ExitCode::SUCCESS),
-        Some(error) => Err(anyhow!(error)),
-    }
+    let report = show.report(watcher.stop().await);
+    report.write(show.net.dir())
 }
 
 /// Runs `down`.

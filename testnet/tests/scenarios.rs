@@ -16,7 +16,7 @@ async fn outcome(scenario: &Scenario) -> Outcome {
 
 async fn comes_out(name: &str) {
     let outcome = outcome(&shipped::find(name).unwrap()).await;
-    assert!(outcome.passed(), "{outcome}");
+    assert!(outcome.passed, "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,7 +41,7 @@ async fn who_is_not_proved_faulty_is_missed() {
     scenario.expect.accused = scenario.attacks.keys().copied().collect();
     assert_eq!(scenario.expect.accused.len(), 1);
     let outcome = outcome(&scenario).await;
-    assert!(!outcome.passed());
+    assert!(!outcome.passed);
     assert!(outcome.verdict.safety.findings.is_empty() && outcome.verdict.liveness.findings.is_empty(), "{outcome}");
     assert!(!outcome.verdict.evidence.findings.is_empty());
 }
@@ -51,8 +51,8 @@ async fn who_is_not_proved_faulty_is_missed() {
 async fn a_step_that_cannot_be_done_ends_the_show_with_a_verdict() {
     let text = "name = \"wrong\"\nabout = \"\"\n[[step]]\nwait = 1\n[[step]]\nrestart = \"r1\"\n";
     let outcome = outcome(&Scenario::parse(text).unwrap()).await;
-    assert!(!outcome.passed());
-    assert!(outcome.missed.as_ref().is_some_and(|missed| missed.contains("r1 runs already")), "{outcome}");
+    assert!(!outcome.passed);
+    assert!(outcome.missed.iter().any(|missed| missed.contains("r1 runs already")), "{outcome}");
     assert!(outcome.verdict.passed(), "{outcome}");
     let first = Replica::try_from("r0".to_owned()).unwrap();
     assert!(!outcome.verdict.evidence.proofs.contains_key(&first.0));

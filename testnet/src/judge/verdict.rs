@@ -1,6 +1,7 @@
 //! What is said of a run in the end: three lines, and the figures.
 
 use super::finding::Findings;
+use crate::report::Judgement;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -97,6 +98,22 @@ impl Verdict {
 }
 
 impl Verdict {
+    /// The three judgements, for a report.
+    #[must_use]
+    pub fn judgements(&self) -> Vec<Judgement> {
+        let of = |name: &str, text: String, findings: &Findings| Judgement {
+            name: name.to_owned(),
+            passed: findings.is_empty(),
+            text,
+            findings: findings.listed().iter().map(ToString::to_string).collect(),
+        };
+        vec![
+            of("SAFETY", self.safety.to_string(), &self.safety.findings),
+            of("LIVENESS", self.liveness.to_string(), &self.liveness.findings),
+            of("EVIDENCE", self.evidence.to_string(), &self.evidence.findings),
+        ]
+    }
+
     /// All of it in one line, for a table.
     #[must_use]
     pub fn line(&self) -> String {
@@ -130,6 +147,13 @@ impl Serialize for Verdict {
 }
 
 impl Figures {
+    /// The same, not rounded, for shares.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    pub fn rate(&self) -> f64 {
+        self.operations as f64 * 1000.0 / self.load_ms.max(1) as f64
+    }
+
     /// Acknowledged operations per second of load.
     #[must_use]
     pub fn operations_per_second(&self) -> u64 {
@@ -184,7 +208,11 @@ impl fmt::Display for Safety {
 
 impl fmt::Display for Liveness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "worst gap {}, bound {}", Seconds(self.worst_gap_ms), Seconds(self.bound_ms))?;
+        write!(f, "worst gap {}", Seconds(self.worst_gap_ms))?;
+        match self.bound_ms {
+            u64::MAX => f.write_str(", no bound")?,
+            bound => write!(f, ", bound {}", Seconds(bound))?,
+        }
         if self.unresolved > 0 {
             write!(f, "; {} without an outcome", Count(self.unresolved, "command"))?;
         }

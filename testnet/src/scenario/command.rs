@@ -88,7 +88,7 @@ pub async fn run(args: ScenarioArgs) -> anyhow::Result<ExitCode> {
             scenario.seed = seed.unwrap_or(scenario.seed);
             let (outcome, _) = play(&scenario, &network.dir(), json).await?;
             print(&outcome, json)?;
-            return Ok(if outcome.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(if outcome.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         ScenarioCommand::All { dir, json } => return all(&dir, json).await,
     }
@@ -115,7 +115,7 @@ async fn all(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
         let outcome = play(&shipped::find(&name)?, &NetworkDir::new(dir.join(&name)), json).await;
         let seconds = began.elapsed().as_secs_f64();
         let (passed, line) = match &outcome {
-            Ok((outcome, _)) => (outcome.passed(), outcome.verdict.line()),
+            Ok((outcome, _)) => (outcome.passed, outcome.verdict.line()),
             Err(error) => (false, format!("no verdict: {error:#}")),
         };
         if let Ok((outcome, _)) = &outcome {

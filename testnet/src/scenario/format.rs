@@ -20,6 +20,8 @@
 //! max_gap = 10
 //! ```
 
+use super::model::Model;
+use crate::damage::Damage;
 use crate::load::Load;
 use crate::load::operations::Mix;
 use serde::{Deserialize, Serialize};
@@ -28,8 +30,11 @@ use std::fmt;
 use std::time::Duration;
 use thiserror::Error;
 use varangian_crypto::ReplicaId;
-use varangian_links::{PROFILES, Profile, Shape, ShapeError};
-use varangian_sim::adversary::{Attack, AttackError};
+use varangian_links::{PROFILES, Profile, Schedule, Shape, ShapeError};
+use varangian_sim::adversary::{AttackError, Plan};
+
+/// Seconds of a clean run.
+const CLEAN: f64 = 8.0;
 
 /// A scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +47,9 @@ pub struct Scenario {
     /// Its rows in the table of attacks.
     #[serde(default)]
     pub rows: BTreeSet<u8>,
+    /// The models of failures, timing and communication that it stands for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub models: BTreeSet<Model>,
     /// Replicas; 4 unless said otherwise.
     #[serde(default = "four")]
     pub replicas: u16,
@@ -51,7 +59,10 @@ pub struct Scenario {
     /// What lies between the replicas: a profile of links by its name. Left out, they reach each other directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<String>,
-    /// Malicious replicas and their attacks, `NAME` or `NAME@TRIGGER`. One that a step strikes with behaves until then.
+    /// A timing model, by which all links change by themselves from the start of the load to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<Schedule>,
+    /// Malicious replicas and their attacks, `NAME` or `NAME@TRIGGER`, several joined by `+`. One that a step strikes with behaves until then.
     #[serde(default)]
     pub attacks: BTreeMap<Replica, String>,
     /// What clients do meanwhile.
@@ -134,6 +145,8 @@ impl fmt::Display for Who {
 pub enum Step {
     /// Seconds in which nothing is done but the load goes on.
     Wait(f64),
+    /// Waits until so many seconds since the load began.
+    At(f64),
     /// Killed on the spot (SIGKILL): what was written and not synced is kept by the system.
     Kill(Who),
     /// Killed, and the log cut at random not before its last synced byte.
@@ -144,8 +157,18 @@ pub enum Step {
     Resume(Who),
     /// Starts them again on what their disks hold.
     Restart(Who),
+    /// Their disks take no byte more (`RLIMIT_FSIZE`): they must end by themselves.
+    FillDisk(Who),
+    /// Everything that replicas which are down have stored is gone; their keys are not.
+    WipeDisk(Who),
+    /// Something on the disks of replicas that are down is not what it was.
+    Corrupt(Corruption),
+    /// Starts them, and they must refuse to run: their stores say why.
+    Refused(Who),
     /// Malicious replicas that behaved until now begin.
     Strike(Who),
+    /// Started again as malicious ones, on what their disks hold; `heal` makes them honest again.
+    Attack(Assault),
     /// Primaries are paused in turn until this one leads.
     Lead(Replica),
     /// Nothing passes on these directed links.
@@ -154,7 +177,7 @@ pub enum Step {
     Partition(Vec<Vec<Replica>>),
     /// These directed links become like this.
     Shape(Shaping),
-    /// All links from and to these replicas are as in the scenario's profile again.
+    /// All links from and to these replicas are as in the scenario's profile again; whom a step turned malicious is started again as an honest one.
     Heal(Who),
     /// All links are as in this profile from here on.
     Links(String),
@@ -170,6 +193,26 @@ pub struct Ways {
     pub from: Who,
     /// to each of these.
     pub to: Who,
+}
+
+/// Who turns malicious.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assault {
+    /// Who.
+    pub who: Who,
+    /// Attacks as under `[attacks]`.
+    pub attack: String,
+}
+
+/// What becomes of disks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Corruption {
+    /// Whose.
+    pub who: Who,
+    /// How.
+    pub what: Damage,
 }
 
 /// What directed links become like.
@@ -218,12 +261,19 @@ impl Default for LoadPlan {
     }
 }
 
-/// What must hold, besides safety, which always must.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What must hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
+    /// Whether the honest must agree; with more than `f` malicious ones they may be meant not to.
+    pub safety: Safety,
+    /// Whether clients must be served, every outcome become known, and all honest replicas meet in the end.
+    pub liveness: bool,
     /// Longest time without an acknowledgement, in seconds.
     pub max_gap: u64,
+    /// Acknowledged operations per second, as a share of those of a clean run before it, without attacks and steps: at least so much.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<f64>,
     /// Who must be proved faulty.
     pub accused: BTreeSet<Replica>,
     /// Who else may be: it depends on what it happened to say to whom.
@@ -232,8 +282,26 @@ pub struct Expect {
 
 impl Default for Expect {
     fn default() -> Self {
-        Self { max_gap: 10, accused: BTreeSet::new(), may_be_accused: BTreeSet::new() }
+        Self {
+            safety: Safety::Holds,
+            liveness: true,
+            max_gap: 10,
+            throughput: None,
+            accused: BTreeSet::new(),
+            may_be_accused: BTreeSet::new(),
+        }
     }
+}
+
+/// What is expected of safety.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Safety {
+    /// Honest stores agree, and with the clients.
+    #[default]
+    Holds,
+    /// More than `f` lie and break it: the verdict must say so, and more than `f` of the guilty must be proved, nobody else.
+    Broken,
 }
 
 /// Why a file is no scenario.
@@ -266,6 +334,12 @@ pub enum ScenarioError {
         /// Why.
         source: AttackError,
     },
+    /// An attack that is none.
+    #[error("attack: {source}")]
+    AttackStep {
+        /// Why.
+        source: AttackError,
+    },
     /// Only malicious replicas strike.
     #[error("{0} is to strike and has no attack; give it one under [attacks]")]
     NothingToStrikeWith(ReplicaId),
@@ -273,8 +347,27 @@ pub enum ScenarioError {
     #[error("expect: {0} is to be accused and has no attack")]
     InnocentExpected(ReplicaId),
     /// Nonsense.
-    #[error("wait = {0}: seconds from 0 to 600")]
-    Wait(f64),
+    #[error("{what} = {seconds}: seconds from 0 to 600")]
+    Seconds {
+        /// Which key.
+        what: &'static str,
+        /// What was written.
+        seconds: f64,
+    },
+    /// Both would say what links are like.
+    #[error("timing says what all links are like: leave out links, cut, partition, shape and heal")]
+    TimingAndLinks,
+    /// No share.
+    #[error("expect.throughput = {0}: a share of the undisturbed run, above 0 and up to 1")]
+    Throughput(f64),
+    /// It takes more than f.
+    #[error("expect.safety = \"broken\" wants more than f attackers: {attackers} of {replicas} replicas are too few")]
+    TooFewToBreak {
+        /// Malicious ones.
+        attackers: usize,
+        /// All.
+        replicas: u16,
+    },
     /// A profile that is none.
     #[error("no profile of links is called `{name}`; there are: {known}")]
     Profile {
@@ -312,13 +405,23 @@ impl Scenario {
         }
         for (replica, attack) in &self.attacks {
             self.exists("attacks", replica.0)?;
-            Attack::parse(attack).map_err(|source| ScenarioError::Attack { replica: replica.0, source })?;
+            Plan::parse(attack).map_err(|source| ScenarioError::Attack { replica: replica.0, source })?;
         }
         self.links.as_deref().map(profile).transpose()?;
         for step in &self.step {
             match step {
-                Step::Wait(seconds) if !(0.0..=600.0).contains(seconds) => return Err(ScenarioError::Wait(*seconds)),
+                Step::Wait(seconds) => seconds_in("wait", *seconds)?,
+                Step::At(seconds) => seconds_in("at", *seconds)?,
                 Step::Lead(replica) => self.exists("lead", replica.0)?,
+                Step::Attack(Assault { who, attack }) => {
+                    for replica in who.named() {
+                        self.exists("attack", replica.0)?;
+                        if !self.attacks.contains_key(&replica) {
+                            return Err(ScenarioError::NothingToStrikeWith(replica.0));
+                        }
+                    }
+                    Plan::parse(attack).map_err(|source| ScenarioError::AttackStep { source })?;
+                }
                 Step::Strike(who) => {
                     for replica in who.named() {
                         if !self.attacks.contains_key(&replica) {
@@ -331,6 +434,10 @@ impl Scenario {
                 | Step::Pause(who)
                 | Step::Resume(who)
                 | Step::Heal(who)
+                | Step::FillDisk(who)
+                | Step::WipeDisk(who)
+                | Step::Refused(who)
+                | Step::Corrupt(Corruption { who, .. })
                 | Step::Restart(who) => {
                     who.named().try_for_each(|replica| self.exists("a step", replica.0))?;
                 }
@@ -346,12 +453,14 @@ impl Scenario {
                 Step::Links(name) => {
                     profile(name)?;
                 }
-                Step::Wait(_) | Step::Await(_) => {}
+                Step::Await(_) => {}
             }
         }
-        for replica in self.expect.accused.iter().chain(&self.expect.may_be_accused) {
-            if !self.attacks.contains_key(replica) {
-                return Err(ScenarioError::InnocentExpected(replica.0));
+        self.check_expect()?;
+        if let Some(timing) = &self.timing {
+            timing.check()?;
+            if self.links.is_some() || self.step.iter().any(Step::shapes) {
+                return Err(ScenarioError::TimingAndLinks);
             }
         }
         let bounds = [
@@ -367,6 +476,21 @@ impl Scenario {
         }
     }
 
+    fn check_expect(&self) -> Result<(), ScenarioError> {
+        let Expect { safety, throughput, accused, may_be_accused, .. } = &self.expect;
+        if let Some(innocent) = accused.iter().chain(may_be_accused).find(|who| !self.attacks.contains_key(who)) {
+            return Err(ScenarioError::InnocentExpected(innocent.0));
+        }
+        if let Some(share) = throughput.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+            return Err(ScenarioError::Throughput(share));
+        }
+        let attackers = self.attacks.len();
+        if *safety == Safety::Broken && attackers <= usize::from((self.replicas - 1) / 3) {
+            return Err(ScenarioError::TooFewToBreak { attackers, replicas: self.replicas });
+        }
+        Ok(())
+    }
+
     fn exists(&self, what: &'static str, replica: ReplicaId) -> Result<(), ScenarioError> {
         if replica.0 < self.replicas {
             return Ok(());
@@ -379,10 +503,8 @@ impl Scenario {
     /// # Errors
     /// If there is no such profile.
     pub fn profile(&self) -> Result<Option<&'static Profile>, ScenarioError> {
-        let shapes = |step: &Step| {
-            matches!(step, Step::Cut(_) | Step::Partition(_) | Step::Shape(_) | Step::Heal(_) | Step::Links(_))
-        };
-        let named = self.links.as_deref().or_else(|| self.step.iter().any(shapes).then_some("perfect"));
+        let shaped = self.timing.is_some() || self.step.iter().any(Step::shapes);
+        let named = self.links.as_deref().or_else(|| shaped.then_some("perfect"));
         named.map(profile).transpose()
     }
 
@@ -401,6 +523,18 @@ impl Scenario {
             .collect()
     }
 
+    /// The same without attacks and faults: what a share of throughput is a share of.
+    #[must_use]
+    pub fn clean(&self) -> Self {
+        Self {
+            name: format!("{}-clean", self.name),
+            attacks: BTreeMap::new(),
+            step: vec![Step::Wait(CLEAN)],
+            expect: Expect::default(),
+            ..self.clone()
+        }
+    }
+
     /// What the clients do.
     #[must_use]
     pub fn load(&self) -> Load {
@@ -411,7 +545,7 @@ impl Scenario {
             value_bytes: self.load.value_bytes,
             mix: Mix { add_percent: self.load.add_percent, ..Mix::default() },
             seed: self.seed,
-            resolve_deadline: Duration::from_secs(30),
+            resolve_deadline: Duration::from_secs(if self.expect.liveness { 30 } else { 5 }),
             ..Load::default()
         }
     }
@@ -424,6 +558,17 @@ impl Scenario {
 pub fn profile(name: &str) -> Result<&'static Profile, ScenarioError> {
     let known = || PROFILES.iter().map(|profile| profile.name).collect::<Vec<_>>().join(", ");
     Profile::named(name).ok_or_else(|| ScenarioError::Profile { name: name.to_owned(), known: known() })
+}
+
+fn seconds_in(what: &'static str, seconds: f64) -> Result<(), ScenarioError> {
+    if (0.0..=600.0).contains(&seconds) { Ok(()) } else { Err(ScenarioError::Seconds { what, seconds }) }
+}
+
+impl Step {
+    /// Whether it says what links are like.
+    const fn shapes(&self) -> bool {
+        matches!(self, Self::Cut(_) | Self::Partition(_) | Self::Shape(_) | Self::Heal(_) | Self::Links(_))
+    }
 }
 
 impl Who {

@@ -1,23 +1,28 @@
 //! A whole run: a new network, the load, the show, the verdict.
 
-use super::format::Scenario;
-use super::show::{Happening, Show};
+use super::format::{Safety, Scenario, profile};
+use super::show::Show;
 use crate::judge::{Case, Verdict, judge};
 use crate::layout::NetworkDir;
 use crate::links::Links;
-use crate::load::{self, LoadError, Progress, Report};
+use crate::load::{self, LoadError, Progress};
 use crate::replica::ON_SIGNAL;
+use crate::report::{Happening, Report};
 use crate::testnet::Testnet;
+use crate::timeline::{Timeline, Watcher};
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use varangian_crypto::Parameters;
+use varangian_links::Schedule;
 
 /// How a run ended.
 #[derive(Clone, Debug, Serialize)]
@@ -26,29 +31,53 @@ pub struct Outcome {
     pub scenario: String,
     /// Its seed.
     pub seed: u64,
+    /// Whether everything was as the scenario expects.
+    pub passed: bool,
     /// What was judged, from outside.
     pub verdict: Verdict,
-    /// The step that did not come about, if one did not.
-    pub missed: Option<String>,
+    /// What the scenario expects besides, and did not come about.
+    pub missed: Vec<String>,
+    /// Acknowledged operations per second over those of the clean run, where the scenario asks for that.
+    pub against_clean: Option<f64>,
     /// What happened, and when.
     pub happened: Vec<Happening>,
+    /// What was seen over time. In the report alone: it is long.
+    #[serde(skip)]
+    pub timeline: Timeline,
 }
 
 impl Outcome {
-    /// Whether everything was as it should be.
+    /// As a report.
     #[must_use]
-    pub const fn passed(&self) -> bool {
-        self.missed.is_none() && self.verdict.passed()
+    pub fn report(&self, scenario: &Scenario) -> Report {
+        let verdict = &self.verdict;
+        let mut remarks = vec![verdict.figures.to_string()];
+        remarks.extend(self.against_clean.map(|share| format!("{:.0} % of the clean run's operations", share * 100.0)));
+        remarks.extend(self.missed.iter().map(|missed| format!("NOT AS EXPECTED: {missed}")));
+        Report {
+            title: self.scenario.clone(),
+            about: scenario.about.clone(),
+            seed: Some(self.seed),
+            passed: Some(self.passed),
+            judgements: verdict.judgements(),
+            remarks,
+            happened: self.happened.clone(),
+            timeline: self.timeline.clone(),
+            file: toml::to_string(scenario).ok(),
+        }
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.verdict)?;
-        if let Some(missed) = &self.missed {
-            writeln!(f, "NOT PLAYED TO ITS END: {missed}")?;
+        if let Some(share) = self.against_clean {
+            writeln!(f, "{:.0} % of the clean run's operations", share * 100.0)?;
         }
-        write!(f, "seed {}", self.seed)
+        for missed in &self.missed {
+            writeln!(f, "NOT AS EXPECTED: {missed}")?;
+        }
+        write!(f, "{}, seed {}", if self.passed { "as expected" } else { "FAIL" }, self.seed)
     }
 }
 
@@ -57,6 +86,30 @@ impl fmt::Display for Outcome {
 /// # Errors
 /// If there can be no verdict: the network does not start, the load breaks down, a store cannot be read.
 pub async fn play(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow::Result<(Outcome, Testnet)> {
+    let clean = match scenario.expect.throughput {
+        None => None,
+        Some(_) => {
+            let (outcome, _) = play_one(&scenario.clean(), &dir.beside("clean"), quiet).await?;
+            if !outcome.passed {
+                bail!("the clean run before it is not as it should be:\n{outcome}");
+            }
+            Some(outcome.verdict.figures)
+        }
+    };
+    let (mut outcome, net) = play_one(scenario, dir, quiet).await?;
+    if let (Some(clean), Some(floor)) = (clean, scenario.expect.throughput) {
+        let share = outcome.verdict.figures.rate() / clean.rate();
+        outcome.against_clean = Some(share);
+        if share < floor {
+            outcome.missed.push(format!("at least {:.0} % of the clean run's operations", floor * 100.0));
+            outcome.passed = false;
+        }
+    }
+    outcome.report(scenario).write(dir)?;
+    Ok((outcome, net))
+}
+
+async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow::Result<(Outcome, Testnet)> {
     set_aside(dir)?;
     dir.create(scenario.replicas, Parameters::default())?;
     let sleepers = scenario.sleepers();
@@ -81,46 +134,83 @@ pub async fn play(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
     let network = net.network()?;
     let mut show = Show::new(net, network.clone(), bar.clone(), quiet, scenario.seed);
     show.tell(&introduction(scenario));
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let watcher = Watcher::start(&network, show.began(), Some(acknowledged.clone()))?;
 
     let journals = dir.root().join("journals");
     let (stop, stopped) = watch::channel(false);
     let plan = scenario.load();
     let keys = load::fresh_keys(plan.clients)?;
-    let loading: JoinHandle<Result<Report, LoadError>> = tokio::spawn({
+    let loading: JoinHandle<Result<load::Report, LoadError>> = tokio::spawn({
         let (bar, journals) = (bar.clone(), journals.clone());
-        async move { load::run(&network, keys, &plan, Some(&journals), stopped, |progress| draw(&bar, &progress)).await }
+        let tell = move |progress: Progress| {
+            acknowledged.store(progress.operations, Relaxed);
+            draw(&bar, &progress);
+        };
+        async move { load::run(&network, keys, &plan, Some(&journals), stopped, tell).await }
     });
     show.tell(&format!("{} clients send signed puts and adds", scenario.load.clients));
-    let played = show.play(&scenario.step).await;
+    if let Some(timing) = scenario.timing {
+        show.net.links()?.follow(Schedule { seed: timing.seed ^ scenario.seed, ..timing })?;
+        show.tell(&format!("links are {} from here on, with a bound of {} ms", timing.model, timing.bound_ms));
+    }
+    let mut missed = Vec::new();
+    // A step that does not come about ends the show, and what was done until then is judged all the same.
+    missed.extend(show.play(&scenario.step).await.err());
+    if scenario.timing.is_some() {
+        // A run is finite: what the model has held back arrives now.
+        show.net.links()?.become_like(profile("perfect")?)?;
+    }
     stop.send_replace(true);
     let report = loading.await.context("the load ended")??;
-    // A step that does not come about ends the show, and what was done until then is judged all the same.
-    let played = match played {
-        Ok(()) => {
-            show.tell("load over: every outcome that was unknown is known now");
-            show.settle().await
-        }
-        missed => missed,
-    };
-    let Show { mut net, happened, .. } = show;
+    if missed.is_empty() && scenario.expect.safety == Safety::Holds {
+        show.tell("load over: every outcome that was unknown is known now");
+        missed.extend(show.settle().await.err());
+    }
+    let timeline = watcher.stop().await;
+    let Show { mut net, happened, damaged, .. } = show;
     // One that does not end in order is killed: it is told, and what is on the disks is judged.
-    let played = played.and(net.stop().await);
+    missed.extend(net.stop().await.err());
     bar.finish_and_clear();
 
-    let honest = net.honest();
+    let honest: Vec<_> = net.honest().into_iter().filter(|id| !damaged.contains(id)).collect();
+    let expect = &scenario.expect;
     let case = Case {
         genesis: net.genesis().clone(),
         homes: net.ids().into_iter().map(|id| (id, dir.home(id).root().to_owned(), honest.contains(&id))).collect(),
         journals,
-        expect_accused: scenario.expect.accused.iter().map(|replica| replica.0).collect(),
-        may_accuse: scenario.expect.may_be_accused.iter().map(|replica| replica.0).collect(),
-        max_gap: Duration::from_secs(scenario.expect.max_gap),
+        expect_accused: expect.accused.iter().map(|replica| replica.0).collect(),
+        may_accuse: expect.may_be_accused.iter().map(|replica| replica.0).collect(),
+        max_gap: if expect.liveness { Duration::from_secs(expect.max_gap) } else { Duration::MAX },
         load: (0, u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX)),
-        allow_unresolved: false,
+        allow_unresolved: !expect.liveness,
     };
     let verdict = tokio::task::spawn_blocking(move || judge(&case)).await.context("the judge")??;
-    let missed = played.err().map(|error| format!("{error:#}"));
-    Ok((Outcome { scenario: scenario.name.clone(), seed: scenario.seed, verdict, missed, happened }, net))
+    let mut missed: Vec<String> = missed.iter().map(|error| format!("{error:#}")).collect();
+    let as_expected = match expect.safety {
+        Safety::Holds => verdict.passed(),
+        Safety::Broken => {
+            let culprits = verdict.evidence.proofs.len();
+            if verdict.safety.findings.is_empty() {
+                missed.push("safety broken: the honest agree".into());
+            }
+            if culprits <= net.genesis().quorums().f() {
+                missed.push(format!("more than f proved faulty: {culprits} are"));
+            }
+            verdict.evidence.findings.is_empty()
+        }
+    };
+    let outcome = Outcome {
+        scenario: scenario.name.clone(),
+        seed: scenario.seed,
+        passed: as_expected && missed.is_empty(),
+        verdict,
+        missed,
+        against_clean: None,
+        happened,
+        timeline,
+    };
+    Ok((outcome, net))
 }
 
 fn introduction(scenario: &Scenario) -> String {

@@ -1,6 +1,7 @@
 //! The scenarios that come with the program: files, and one for each attack.
 
 use super::format::{Event, Expect, Group, LoadPlan, Replica, Scenario, ScenarioError, Step, Who};
+use super::model::Model;
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 use varangian_crypto::ReplicaId;
@@ -27,7 +28,42 @@ shipped! {
     "lossy-links",
     "three-regions",
     "crash-while-two-collude",
+    "crash-for-good",
+    "disk-full",
+    "disk-full-of-the-primary",
+    "disk-rotten",
+    "disk-without-marks",
+    "disk-lost-votes",
+    "disk-wiped",
+    "synchronous",
+    "partially-synchronous",
+    "asynchronous",
+    "asynchronous-with-an-equivocator",
+    "flapping-links",
+    "satellite",
+    "fork-by-more-than-f",
+    "liar-over-lossy-links",
+    "colluders-in-a-partition",
+    "slow-primary-over-regions",
+    "power-loss-while-a-primary-lies",
+    "rolling-restart-over-regions",
+    "full-disk-beside-a-liar",
+    "two-attacks-of-one",
+    "three-kinds-of-faulty",
+    "partition-then-power-loss",
+    "five-continents-with-a-crash",
+    "long-loss-beyond-f",
 }
+
+/// Of the failure models, what attacks of malicious replicas play.
+const STANDS_FOR: [(&str, Model); 6] = [
+    ("equivocate", Model::Byzantine),
+    ("collude", Model::Collusion),
+    ("omit", Model::SendOmission),
+    ("late", Model::Timing),
+    ("forge", Model::Impersonation),
+    ("wrong-checkpoint", Model::CorruptState),
+];
 
 /// Attacks that cannot be played here without leaving a proof. Of the others it depends on who hears what.
 const SURELY_PROVED: [&str; 9] = [
@@ -64,9 +100,11 @@ fn of_attack(kind: &Kind) -> Scenario {
         name: format!("{ATTACK}{}", kind.name),
         about: kind.description.to_owned(),
         rows: kind.rows.iter().copied().collect(),
+        models: STANDS_FOR.iter().filter(|(name, _)| *name == kind.name).map(|(_, model)| *model).collect(),
         replicas,
         seed: 1,
         links: None,
+        timing: None,
         attacks: BTreeMap::from([(attacker, kind.name.to_owned())]),
         load: LoadPlan::default(),
         step: vec![

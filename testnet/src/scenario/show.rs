@@ -1,15 +1,17 @@
 //! One scenario played on real processes, step by step, while the load goes on.
 
-use super::format::{Event, Group, Replica, Shaping, Step, Ways, Who, profile};
+use super::format::{Assault, Corruption, Event, Group, Replica, Shaping, Step, Ways, Who, profile};
+use crate::damage::{damage, wipe};
 use crate::power::cut_power;
+use crate::report::{Happening, Report};
 use crate::testnet::Testnet;
+use crate::timeline::Timeline;
 use anyhow::{anyhow, bail};
 use indicatif::ProgressBar;
 use rustix::process::Signal;
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use varangian::cli::status::ask_all;
 use varangian_client::Network;
 use varangian_client::protocol::ReplicaStatus;
@@ -20,17 +22,10 @@ use varangian_links::Shape;
 const LOOK: Duration = Duration::from_millis(50);
 /// For one replica's answer.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// With this code a replica ends whose store refuses.
+const STORE_REFUSES: i32 = 3;
 /// For each step to come about.
 const STEP: Duration = Duration::from_secs(60);
-
-/// Something that was done or came about.
-#[derive(Clone, Debug, Serialize)]
-pub struct Happening {
-    /// Milliseconds since the show began.
-    pub at_ms: u64,
-    /// What.
-    pub what: String,
-}
 
 /// A network and what has happened to it so far.
 pub struct Show {
@@ -46,6 +41,10 @@ pub struct Show {
     /// The view when the last fault came.
     view_before: u64,
     down: BTreeSet<ReplicaId>,
+    /// Those that a step has turned malicious.
+    turned: BTreeSet<ReplicaId>,
+    /// Those whose disks are not what they were: they must not run again, and nothing is judged by what they hold.
+    pub damaged: BTreeSet<ReplicaId>,
 }
 
 impl Show {
@@ -62,7 +61,36 @@ impl Show {
             seed,
             view_before: 0,
             down: BTreeSet::new(),
+            turned: BTreeSet::new(),
+            damaged: BTreeSet::new(),
         }
+    }
+
+    /// One has ended by itself.
+    pub fn fell(&mut self, id: ReplicaId) {
+        self.down.insert(id);
+    }
+
+    /// What has happened so far, as a report on a network that runs.
+    #[must_use]
+    pub fn report(&self, timeline: Timeline) -> Report {
+        Report {
+            title: self.net.dir().root().display().to_string(),
+            about: format!("{} replicas on this machine", self.net.ids().len()),
+            seed: None,
+            passed: None,
+            judgements: Vec::new(),
+            remarks: Vec::new(),
+            happened: self.happened.clone(),
+            timeline,
+            file: None,
+        }
+    }
+
+    /// When it began.
+    #[must_use]
+    pub const fn began(&self) -> Instant {
+        self.began
     }
 
     /// Plays the steps in order.
@@ -76,9 +104,14 @@ impl Show {
         Ok(())
     }
 
-    async fn take(&mut self, step: &Step) -> anyhow::Result<()> {
+    /// Takes one step.
+    ///
+    /// # Errors
+    /// If it does not come about.
+    pub async fn take(&mut self, step: &Step) -> anyhow::Result<()> {
         match step {
             Step::Wait(seconds) => sleep(Duration::from_secs_f64(*seconds)).await,
+            Step::At(seconds) => sleep_until(self.began + Duration::from_secs_f64(*seconds)).await,
             Step::Kill(who) => {
                 for id in self.fault(who).await? {
                     self.net.kill(id).await?;
@@ -120,6 +153,42 @@ impl Show {
                     self.tell(&format!("{id} is up again, from what its disk holds"));
                 }
             }
+            Step::FillDisk(who) => {
+                for id in self.fault(who).await? {
+                    self.tell(&format!("the disk of {id} takes no byte more"));
+                    let status = self.net.fill_disk(id).await?;
+                    self.down.insert(id);
+                    let why =
+                        self.net.said(id)?.borrow().failed.clone().unwrap_or_else(|| "it does not say why".into());
+                    self.tell(&format!("{id} has ended by itself ({status}): {why}"));
+                }
+            }
+            Step::WipeDisk(who) => {
+                for id in self.whom(who).await? {
+                    self.must_be_down(id)?;
+                    wipe(&self.net.dir().home(id).data())?;
+                    self.damaged.insert(id);
+                    self.tell(&format!("everything that {id} had stored is gone"));
+                }
+            }
+            Step::Corrupt(Corruption { who, what }) => {
+                for id in self.whom(who).await? {
+                    self.must_be_down(id)?;
+                    self.seed = self.seed.wrapping_add(1);
+                    damage(&self.net.dir().home(id).data(), *what, self.seed)?;
+                    self.damaged.insert(id);
+                    self.tell(&format!("the disk of {id}: {what}"));
+                }
+            }
+            Step::Refused(who) => {
+                for id in self.whom(who).await? {
+                    let status = self.net.refuses(id).await?;
+                    if status.code() != Some(STORE_REFUSES) {
+                        bail!("{id} ended with {status}, and its store was to refuse");
+                    }
+                    self.tell(&format!("{id} refuses to run: {}", self.net.last_words(id)));
+                }
+            }
             Step::Strike(who) => {
                 for id in self.fault(who).await? {
                     self.net.signal(id, Signal::USR1)?;
@@ -137,13 +206,29 @@ impl Show {
             Step::Partition(groups) => self.partition(groups).await?,
             Step::Heal(who) => {
                 let ids = self.whom(who).await?;
-                let all = self.net.ids();
-                let links = self.net.links()?;
-                for (one, other) in ids.iter().flat_map(|one| all.iter().map(move |other| (*one, *other))) {
-                    links.heal(one, other)?;
-                    links.heal(other, one)?;
+                if self.net.is_linked() {
+                    let all = self.net.ids();
+                    let links = self.net.links()?;
+                    for (one, other) in ids.iter().flat_map(|one| all.iter().map(move |other| (*one, *other))) {
+                        links.heal(one, other)?;
+                        links.heal(other, one)?;
+                    }
+                    self.tell(&format!("links from and to {who} are healed"));
                 }
-                self.tell(&format!("links from and to {who} are healed"));
+                let turned: Vec<_> = ids.iter().filter(|id| self.turned.contains(id)).copied().collect();
+                for id in turned {
+                    self.net.turn(id, None).await?;
+                    self.turned.remove(&id);
+                    self.tell(&format!("{id} is up again as an honest replica"));
+                }
+            }
+            Step::Attack(Assault { who, attack }) => {
+                for id in self.fault(who).await? {
+                    self.net.turn(id, Some(attack.clone())).await?;
+                    self.turned.insert(id);
+                    self.down.remove(&id);
+                    self.tell(&format!("{id} is malicious from here on: {attack}"));
+                }
             }
             Step::Links(name) => {
                 self.net.links()?.become_like(profile(name)?)?;
@@ -165,9 +250,19 @@ impl Show {
         Ok(())
     }
 
+    fn must_be_down(&self, id: ReplicaId) -> anyhow::Result<()> {
+        match self.net.pid(id) {
+            None => Ok(()),
+            Some(_) => bail!("{id} runs: only the disk of one that is down can be damaged; kill it first"),
+        }
+    }
+
     /// Whom a fault hits; the view that it hits is remembered.
     async fn fault(&mut self, who: &Who) -> anyhow::Result<Vec<ReplicaId>> {
-        self.view_before = self.reach_view(0).await?;
+        // Where no quorum is in one view there is none to compare with.
+        if let Ok(view) = timeout(PATIENCE, self.reach_view(0)).await {
+            self.view_before = view?;
+        }
         self.whom(who).await
     }
 
@@ -233,12 +328,12 @@ impl Show {
         Ok(())
     }
 
-    /// All honest replicas have executed the same.
+    /// All honest replicas that run have executed the same.
     ///
     /// # Errors
     /// If that does not come about.
     pub async fn settle(&self) -> anyhow::Result<()> {
-        let honest = self.net.honest();
+        let honest: Vec<_> = self.net.honest().into_iter().filter(|id| !self.down.contains(id)).collect();
         self.until("the honest replicas have executed the same", |rows| {
             let executed: Vec<u64> =
                 rows.iter().filter(|row| honest.contains(&ReplicaId(row.replica))).map(|row| row.executed).collect();
