@@ -1,7 +1,7 @@
 //! The command line `varangian-testnet`.
 
 use crate::scenario::command as scenario;
-use crate::{bench, control, demo, replica, up};
+use crate::{bench, control, demo, replica, robustness, up};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use varangian_sim::adversary::ATTACKS;
@@ -30,6 +30,8 @@ enum Command {
     Scenario(scenario::ScenarioArgs),
     /// Measure
     Bench(bench::BenchArgs),
+    /// Measure what one faulty replica can take from everybody else
+    Robustness(robustness::RobustnessArgs),
     /// List the attacks
     Attacks,
     /// Simulate many networks under faults and attacks, each decided by a seed
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
             Command::Demo(args) => demo::run(args).await,
             Command::Scenario(args) => scenario::run(args).await,
             Command::Bench(args) => bench::run(args).await,
+            Command::Robustness(args) => robustness::run(args).await,
             Command::Attacks => {
                 scenario::write_out(&attacks())?;
                 Ok(ExitCode::SUCCESS)

@@ -84,6 +84,22 @@ impl NetworkDir {
         Home::new(self.root.join(id.to_string()))
     }
 
+    /// Makes a second home for a replica, with the same keys and an empty store of its own.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn twin(&self, id: ReplicaId, genesis: &Genesis) -> anyhow::Result<PathBuf> {
+        let (first, second) = (self.home(id), Home::new(self.root.join(format!("{id}-twin"))));
+        let keys = second.root().join("keys");
+        fs::create_dir_all(&keys).with_context(|| keys.display().to_string())?;
+        for entry in fs::read_dir(first.root().join("keys"))? {
+            let entry = entry?;
+            fs::copy(entry.path(), keys.join(entry.file_name()))?;
+        }
+        second.init(genesis)?;
+        Ok(second.root().to_owned())
+    }
+
     /// A replica's log.
     #[must_use]
     pub fn log(&self, id: ReplicaId) -> PathBuf {

@@ -9,7 +9,7 @@
 //! - [`scenario`]: a network, attacks, faults, a load and what must hold, in one file; [`power`]: what a disk may hold after power loss; [`damage`]: disks
 //!   that are not what they were.
 //! - [`timeline`], [`report`]: what was seen over time, and what is left of a run for whoever was not there.
-//! - [`demo`]: the main show; [`bench`]: figures.
+//! - [`demo`]: the main show; [`bench`], [`robustness`]: figures.
 //! - [`up`], [`control`]: a network that stays up, and what can be done to it meanwhile.
 //! - [`cli`]: the command line.
 
@@ -27,6 +27,7 @@ pub mod power;
 pub mod programs;
 pub mod replica;
 pub mod report;
+pub mod robustness;
 pub mod said;
 pub mod scenario;
 pub mod testnet;

@@ -6,14 +6,16 @@ use crate::programs::Programs;
 use crate::said::{Listening, Said, listen};
 use anyhow::{Context as _, anyhow, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use varangian::home::Home;
 use varangian::peers::{PeerAddress, PeersFile};
 use varangian_client::Network;
 use varangian_crypto::{Genesis, ReplicaId};
@@ -27,6 +29,7 @@ const STOP: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Replica {
     id: ReplicaId,
+    home: PathBuf,
     attack: Option<String>,
     was_malicious: bool,
     /// Where it listened first: it listens there again after a restart.
@@ -46,6 +49,8 @@ pub struct Testnet {
     settings: Vec<String>,
     /// None: they reach each other directly.
     links: Option<Links>,
+    /// The second copy of a replica that runs twice, and who hears that one.
+    twin: Option<(Replica, BTreeSet<ReplicaId>)>,
 }
 
 impl Testnet {
@@ -67,8 +72,10 @@ impl Testnet {
         if let Some(id) = attacks.keys().find(|id| usize::from(**id) >= n) {
             bail!("there is no replica {id}: this network has {n}");
         }
-        let replicas = genesis.quorums().replicas().map(|id| Replica::new(id, attacks.get(&id.0).cloned())).collect();
-        Ok(Self { dir, genesis, programs: Programs::find()?, replicas, settings: Vec::new(), links: None })
+        let home = |id| dir.home(id).root().to_owned();
+        let replicas =
+            genesis.quorums().replicas().map(|id| Replica::new(id, home(id), attacks.get(&id.0).cloned())).collect();
+        Ok(Self { dir, genesis, programs: Programs::find()?, replicas, settings: Vec::new(), links: None, twin: None })
     }
 
     /// Adds a setting (`section.key=value`) for every replica started from now on.
@@ -79,6 +86,19 @@ impl Testnet {
     /// Puts shaped links between the replicas. Before the first start.
     pub fn link(&mut self, links: Links) {
         self.links = Some(links);
+    }
+
+    /// Lets the first replica run twice with one key, honest both times: the second copy is linked to `hearers`, the first to the others. Before
+    /// the first start. It is the first one because that one dials everybody, and each copy can be told whom.
+    ///
+    /// # Errors
+    /// If the second home cannot be made.
+    pub fn twin(&mut self, hearers: BTreeSet<ReplicaId>) -> anyhow::Result<()> {
+        let first = self.replicas.first_mut().ok_or_else(|| anyhow!("a network without replicas"))?;
+        let home = self.dir.twin(first.id, &self.genesis)?;
+        first.was_malicious = true;
+        self.twin = Some((Replica::new(first.id, home, None), hearers));
+        Ok(())
     }
 
     /// The links between the replicas.
@@ -95,8 +115,15 @@ impl Testnet {
     /// If one does not come up, with the end of its log.
     pub async fn start(&mut self) -> anyhow::Result<()> {
         let ids = self.ids();
+        if let Some((twin, _)) = &mut self.twin {
+            twin.launch(&self.dir, &self.programs, &self.settings)?;
+            let listens = timeout(START, twin.said.wait_for(|said| said.listening.is_some())).await;
+            listens.context("the second copy does not come up")?.context("the second copy has ended")?;
+        }
         self.restart(&ids).await?;
-        for id in ids {
+        // A copy that is linked to a few is connected to no quorum, nor need it be.
+        let twin = self.twin.as_ref().map(|(twin, _)| twin.id);
+        for id in ids.into_iter().filter(|id| Some(*id) != twin) {
             self.wait(id, "is connected to a quorum", |said| said.ready).await?;
         }
         Ok(())
@@ -265,6 +292,12 @@ impl Testnet {
                 }
             }
         }
+        if let Some((twin, _)) = &mut self.twin
+            && let Some(mut child) = twin.child.take()
+        {
+            // It may have stopped voting for having met itself; how it ends says nothing.
+            child.kill().await.context("killing the second copy")?;
+        }
         self.dir.set_stopped()?;
         if failures.is_empty() { Ok(()) } else { Err(anyhow!(failures.join("\n"))) }
     }
@@ -349,43 +382,8 @@ impl Testnet {
     }
 
     fn launch(&mut self, id: ReplicaId) -> anyhow::Result<()> {
-        let (dir, programs, settings) = (self.dir.clone(), self.programs.clone(), self.settings.clone());
-        let replica = self.replica(id)?;
-        if replica.child.is_some() {
-            bail!("{id} runs already");
-        }
-        let mut command = match &replica.attack {
-            None => {
-                let mut command = Command::new(&programs.honest);
-                command.arg("start");
-                command
-            }
-            Some(attack) => {
-                let mut command = Command::new(&programs.malicious);
-                command.args(["replica", "--attack", attack]);
-                command
-            }
-        };
-        command.arg("--json").arg("--home").arg(dir.home(id).root());
-        for (key, address) in replica.addresses() {
-            command.arg("--set").arg(format!("network.{key}={address}"));
-        }
-        for setting in settings {
-            command.arg("--set").arg(setting);
-        }
-        let path = dir.log(id);
-        let log =
-            OpenOptions::new().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
-        // A Ctrl-C at the terminal is for the supervisor, which then stops the replicas in order.
-        command.process_group(0);
-        let mut child = command.spawn().with_context(|| format!("starting {id}"))?;
-        let stdout = child.stdout.take().ok_or_else(|| anyhow!("{id} has no standard output"))?;
-        let (say, said) = watch::channel(Said::default());
-        tokio::spawn(listen(stdout, say));
-        replica.child = Some(child);
-        replica.said = said;
-        Ok(())
+        let replica = self.replicas.get_mut(id.index()).ok_or_else(|| anyhow!("there is no replica {id}"))?;
+        replica.launch(&self.dir, &self.programs, &self.settings)
     }
 
     /// Tells everybody where everybody is: replicas by way of the links, clients directly.
@@ -406,6 +404,14 @@ impl Testnet {
                 for peer in seen.replica.iter_mut().filter(|peer| peer.id > id.0) {
                     peer.replica = links.address(id, ReplicaId(peer.id), peer.replica).await?;
                 }
+            }
+            if let Some((twin, hearers)) = &self.twin
+                && id == twin.id
+            {
+                let heard = |peer: &PeerAddress| hearers.contains(&ReplicaId(peer.id));
+                PeersFile { replica: seen.replica.iter().copied().filter(heard).collect() }
+                    .store(&Home::new(&twin.home).peers())?;
+                seen.replica.retain(|peer| !heard(peer));
             }
             let path = self.dir.home(id).peers();
             if !PeersFile::load(&path).is_ok_and(|written| written == seen) {
@@ -449,10 +455,49 @@ impl Testnet {
 }
 
 impl Replica {
-    fn new(id: ReplicaId, attack: Option<String>) -> Self {
+    fn launch(&mut self, dir: &NetworkDir, programs: &Programs, settings: &[String]) -> anyhow::Result<()> {
+        let id = self.id;
+        if self.child.is_some() {
+            bail!("{id} runs already");
+        }
+        let mut command = match &self.attack {
+            None => {
+                let mut command = Command::new(&programs.honest);
+                command.arg("start");
+                command
+            }
+            Some(attack) => {
+                let mut command = Command::new(&programs.malicious);
+                command.args(["replica", "--attack", attack]);
+                command
+            }
+        };
+        command.arg("--json").arg("--home").arg(&self.home);
+        for (key, address) in self.addresses() {
+            command.arg("--set").arg(format!("network.{key}={address}"));
+        }
+        for setting in settings {
+            command.arg("--set").arg(setting);
+        }
+        let path = dir.log(id);
+        let log =
+            OpenOptions::new().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        // A Ctrl-C at the terminal is for the supervisor, which then stops the replicas in order.
+        command.process_group(0);
+        let mut child = command.spawn().with_context(|| format!("starting {id}"))?;
+        let stdout = child.stdout.take().ok_or_else(|| anyhow!("{id} has no standard output"))?;
+        let (say, said) = watch::channel(Said::default());
+        tokio::spawn(listen(stdout, say));
+        self.child = Some(child);
+        self.said = said;
+        Ok(())
+    }
+
+    fn new(id: ReplicaId, home: PathBuf, attack: Option<String>) -> Self {
         // Nobody will speak on this one: it is replaced at the first start.
         let (_, said) = watch::channel(Said::default());
-        Self { id, was_malicious: attack.is_some(), attack, address: None, child: None, said, paused: false }
+        Self { id, home, was_malicious: attack.is_some(), attack, address: None, child: None, said, paused: false }
     }
 
     /// Where it is to listen: an address of its own; the ports are free ones at first, later the same again.

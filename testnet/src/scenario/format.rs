@@ -38,7 +38,7 @@ const CLEAN: f64 = 8.0;
 
 /// A scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
     /// Small letters, digits and hyphens.
     pub name: String,
@@ -65,6 +65,9 @@ pub struct Scenario {
     /// Malicious replicas and their attacks, `NAME` or `NAME@TRIGGER`, several joined by `+`. One that a step strikes with behaves until then.
     #[serde(default)]
     pub attacks: BTreeMap<Replica, String>,
+    /// r0 runs twice with one key, honest both times: these are linked to its second copy, the others to its first.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub twins_for: BTreeSet<Replica>,
     /// What clients do meanwhile.
     #[serde(default)]
     pub load: LoadPlan,
@@ -354,6 +357,9 @@ pub enum ScenarioError {
         /// What was written.
         seconds: f64,
     },
+    /// Two attackers at one place.
+    #[error("twins-for: r0 runs twice, and is neither linked to itself nor under [attacks]")]
+    Twins,
     /// Both would say what links are like.
     #[error("timing says what all links are like: leave out links, cut, partition, shape and heal")]
     TimingAndLinks,
@@ -457,6 +463,11 @@ impl Scenario {
             }
         }
         self.check_expect()?;
+        let twin = Replica(ReplicaId(0));
+        self.twins_for.iter().try_for_each(|replica| self.exists("twins-for", replica.0))?;
+        if !self.twins_for.is_empty() && (self.twins_for.contains(&twin) || self.attacks.contains_key(&twin)) {
+            return Err(ScenarioError::Twins);
+        }
         if let Some(timing) = &self.timing {
             timing.check()?;
             if self.links.is_some() || self.step.iter().any(Step::shapes) {
@@ -478,7 +489,7 @@ impl Scenario {
 
     fn check_expect(&self) -> Result<(), ScenarioError> {
         let Expect { safety, throughput, accused, may_be_accused, .. } = &self.expect;
-        if let Some(innocent) = accused.iter().chain(may_be_accused).find(|who| !self.attacks.contains_key(who)) {
+        if let Some(innocent) = accused.iter().chain(may_be_accused).find(|who| !self.is_malicious(**who)) {
             return Err(ScenarioError::InnocentExpected(innocent.0));
         }
         if let Some(share) = throughput.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
@@ -506,6 +517,12 @@ impl Scenario {
         let shaped = self.timing.is_some() || self.step.iter().any(Step::shapes);
         let named = self.links.as_deref().or_else(|| shaped.then_some("perfect"));
         named.map(profile).transpose()
+    }
+
+    /// Whoever is malicious, or runs twice.
+    fn is_malicious(&self, replica: Replica) -> bool {
+        let twins = !self.twins_for.is_empty() && replica.0.0 == 0;
+        twins || self.attacks.contains_key(&replica)
     }
 
     /// The malicious replicas that behave until a step strikes with them.

@@ -125,6 +125,9 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
     if let Some(profile) = scenario.profile()? {
         net.link(Links::new(profile, scenario.seed));
     }
+    if !scenario.twins_for.is_empty() {
+        net.twin(scenario.twins_for.iter().map(|replica| replica.0).collect())?;
+    }
     let bar = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
@@ -223,9 +226,10 @@ fn introduction(scenario: &Scenario) -> String {
             format!("; {} is malicious ({attack}){when}", replica.0)
         })
         .collect();
+    let twins = if scenario.twins_for.is_empty() { "" } else { "; r0 runs twice, with one key" };
     let links = scenario.links.as_ref().map(|name| format!(" over {name} links")).unwrap_or_default();
     format!(
-        "{} replicas are up: separate processes, QUIC between them{links}, RocksDB under each{}",
+        "{} replicas are up: separate processes, QUIC between them{links}, RocksDB under each{}{twins}",
         scenario.replicas,
         malicious.concat()
     )

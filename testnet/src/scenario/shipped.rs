@@ -53,6 +53,7 @@ shipped! {
     "partition-then-power-loss",
     "five-continents-with-a-crash",
     "long-loss-beyond-f",
+    "twins",
 }
 
 /// Of the failure models, what attacks of malicious replicas play.
@@ -105,6 +106,7 @@ fn of_attack(kind: &Kind) -> Scenario {
         seed: 1,
         links: None,
         timing: None,
+        twins_for: BTreeSet::new(),
         attacks: BTreeMap::from([(attacker, kind.name.to_owned())]),
         load: LoadPlan::default(),
         step: vec![
