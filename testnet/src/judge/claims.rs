@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use varangian_application::OperationResult;
 use varangian_application::kv::{Action, Answer, Operation, Response};
 use varangian_consensus::{Command, Identity, Slot};
-use varangian_crypto::decode;
+use varangian_crypto::{ClientKey, decode};
 
 /// A place in the agreed order: the slot, and the command in its batch.
 pub(super) type Place = (Slot, usize);
@@ -65,8 +65,13 @@ impl Claims {
 
     /// Commands whose clients know that they ran, with when they knew.
     pub(super) fn acknowledged(&self) -> impl Iterator<Item = (u64, &Claim)> {
-        self.0.values().filter_map(|claim| match claim.fate {
-            Fate::Acknowledged { done_ms, .. } => Some((done_ms, claim)),
+        self.acknowledged_by().map(|(_, done_ms, claim)| (done_ms, claim))
+    }
+
+    /// The same, with whose they are.
+    pub(super) fn acknowledged_by(&self) -> impl Iterator<Item = (ClientKey, u64, &Claim)> {
+        self.0.iter().filter_map(|(identity, claim)| match claim.fate {
+            Fate::Acknowledged { done_ms, .. } => Some((identity.client, done_ms, claim)),
             Fate::Rejected | Fate::Unknown => None,
         })
     }

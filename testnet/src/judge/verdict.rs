@@ -72,6 +72,17 @@ pub struct Figures {
     pub load_ms: u64,
     /// From first sending to acknowledgement, in milliseconds, of every acknowledged command.
     pub latency_ms: Latency,
+    /// The 99th percentile of each client by itself: one that is starved stands out.
+    pub clients_p99_ms: ClientsP99,
+}
+
+/// Of each client's 99th percentile, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClientsP99 {
+    /// The client in the middle.
+    pub median: u64,
+    /// The one that waited longest.
+    pub worst: u64,
 }
 
 /// Percentiles, in milliseconds.
@@ -241,9 +252,10 @@ impl fmt::Display for Evidence {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Latency { p50, p90, p99, p999, max } = self.latency_ms;
+        let ClientsP99 { median, worst } = self.clients_p99_ms;
         write!(
             f,
-            "{} acknowledged operations/s ({} in {}, in {}); latency p50 {p50} ms, p90 {p90} ms, p99 {p99} ms, p99.9 {p999} ms, worst {max} ms",
+            "{} acknowledged operations/s ({} in {}, in {}); latency p50 {p50} ms, p90 {p90} ms, p99 {p99} ms, p99.9 {p999} ms, worst {max} ms; of each client by itself: p99 {median} ms, the worst {worst} ms",
             Grouped(self.operations_per_second()),
             Grouped(self.operations),
             Count(self.commands, "command"),

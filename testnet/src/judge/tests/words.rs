@@ -1,7 +1,7 @@
 //! What people and machines read.
 
 use super::*;
-use crate::judge::verdict::{Evidence, Figures, Latency, Liveness, Safety};
+use crate::judge::verdict::{ClientsP99, Evidence, Figures, Latency, Liveness, Safety};
 use varangian_consensus::{Identity, Slot};
 use varangian_crypto::SigningKey;
 
@@ -29,6 +29,7 @@ fn verdict() -> Verdict {
             operations: 20_824,
             load_ms: 20_000,
             latency_ms: Latency { p50: 3, p90: 5, p99: 20, p999: 1801, max: 1900 },
+            clients_p99_ms: ClientsP99 { median: 19, worst: 812 },
         },
     }
 }
@@ -45,7 +46,7 @@ fn a_pass_is_three_lines_and_the_figures() {
 SAFETY pass (4 honest states agree up to slot 1,812; 10,412 acknowledged commands, each exactly once; 8 counters exact)
 LIVENESS pass (worst gap 1.9 s, bound 10 s)
 EVIDENCE pass (r3: 4 proofs: two pre-prepares for one slot)
-1,041 acknowledged operations/s (20,824 in 10,412 commands, in 20 s); latency p50 3 ms, p90 5 ms, p99 20 ms, p99.9 1801 ms, worst 1900 ms";
+1,041 acknowledged operations/s (20,824 in 10,412 commands, in 20 s); latency p50 3 ms, p90 5 ms, p99 20 ms, p99.9 1801 ms, worst 1900 ms; of each client by itself: p99 19 ms, the worst 812 ms";
     assert_eq!(shown, expected);
 }
 

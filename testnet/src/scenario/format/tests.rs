@@ -26,6 +26,18 @@ fn every_step_is_read_and_written() {
         ("restart = \"down\"", Step::Restart(Who::Group(Group::Down))),
         ("strike = \"r1\"", Step::Strike(Who::One(Replica(ReplicaId(1))))),
         ("lead = \"r3\"", Step::Lead(Replica(ReplicaId(3)))),
+        ("at = 4", Step::At(4.0)),
+        ("fill-disk = \"r2\"", Step::FillDisk(Who::One(Replica(ReplicaId(2))))),
+        ("wipe-disk = \"down\"", Step::WipeDisk(Who::Group(Group::Down))),
+        (
+            "corrupt = { who = \"down\", what = \"lost-votes\" }",
+            Step::Corrupt(Corruption { who: Who::Group(Group::Down), what: Damage::LostVotes }),
+        ),
+        ("refused = \"down\"", Step::Refused(Who::Group(Group::Down))),
+        (
+            "attack = { who = \"r1\", attack = \"silent+omit@p=0.5\" }",
+            Step::Attack(Assault { who: Who::One(Replica(ReplicaId(1))), attack: "silent+omit@p=0.5".to_owned() }),
+        ),
         (
             "cut = { from = \"r0\", to = \"all\" }",
             Step::Cut(Ways { from: Who::One(Replica(ReplicaId(0))), to: Who::Group(Group::All) }),
@@ -82,6 +94,17 @@ fn nonsense_is_refused_by_name() {
         ("[load]\nclients = 0", "from 1 to 256 clients"),
         ("[load]\nadd_percent = 101", "at most 100"),
         ("[expect]\naccused = [\"r1\"]", "has no attack"),
+        ("[expect]\nthroughput = 1.5", "above 0 and up to 1"),
+        ("[expect]\nsafety = \"broken\"\n[attacks]\nr1 = \"collude\"", "more than f"),
+        ("[[step]]\nat = -1", "at = -1: seconds from 0"),
+        ("[[step]]\nfill-disk = \"r4\"", "names r4"),
+        ("[[step]]\nattack = { who = \"r1\", attack = \"silent\" }", "has no attack"),
+        ("[attacks]\nr1 = \"silent\"\n[[step]]\nattack = { who = \"r1\", attack = \"silemt\" }", "attack: "),
+        ("attacks.r1 = \"silent+omitt\"", "omit"),
+        ("timing = { model = \"synchronous\" }\nlinks = \"lan\"", "leave out links"),
+        ("timing = { model = \"synchronous\", bound_ms = 0 }", "bound_ms"),
+        ("twins-for = [\"r0\"]", "runs twice"),
+        ("twins-for = [\"r1\"]\n[attacks]\nr0 = \"silent\"", "runs twice"),
     ];
     for (text, words) in cases {
         let error = refused(&format!("{SMALL}{text}\n"));
@@ -106,4 +129,15 @@ fn links_are_there_where_they_are_changed() {
     for step in ["cut = { from = \"r0\", to = \"r1\" }", "partition = []", "heal = \"all\"", "links = \"lossy\""] {
         assert_eq!(profile(&format!("[[step]]\n{step}")), Some("perfect"));
     }
+}
+
+/// A share of throughput is one of the same load over the same links, and of nothing else.
+#[test]
+fn a_clean_run_has_the_load_and_no_fault() {
+    let text = format!(
+        "{SMALL}links = \"lan\"\nattacks.r1 = \"silent\"\nload.clients = 3\nexpect.throughput = 0.5\n[[step]]\nkill = \"r2\"\n"
+    );
+    let clean = Scenario::parse(&text).unwrap().clean();
+    assert!(clean.attacks.is_empty() && matches!(clean.step[..], [Step::Wait(_)]) && clean.expect == Expect::default());
+    assert_eq!((clean.load.clients, clean.links.as_deref()), (3, Some("lan")));
 }
