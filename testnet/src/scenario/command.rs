@@ -4,6 +4,7 @@ use super::format::Scenario;
 use super::play::{Outcome, play};
 use super::shipped;
 use crate::layout::NetworkDir;
+use crate::report::Report;
 use crate::up::NetworkArg;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -88,6 +89,9 @@ pub async fn run(args: ScenarioArgs) -> anyhow::Result<ExitCode> {
             scenario.seed = seed.unwrap_or(scenario.seed);
             let (outcome, _) = play(&scenario, &network.dir(), json).await?;
             print(&outcome, json)?;
+            if !json {
+                println!("the whole of it: {}", Report::page_of(&network.dir()).display());
+            }
             return Ok(if outcome.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         ScenarioCommand::All { dir, json } => return all(&dir, json).await,
