@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
-#[path = "../../../consensus/tests/properties_support/mod.rs"]
+#[path = "../../../consensus/tests/core/properties_support/mod.rs"]
 pub mod world;
 
 pub mod mutants;

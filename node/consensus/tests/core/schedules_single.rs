@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
-use properties_support::{Lone, World, digest};
+use crate::properties_support::{Lone, World, digest};
 use std::collections::BTreeSet;
 use varangian_consensus::{
     Alarm, Effect, Executed, Ignored, Message, NULL_BATCH, Phase, PrePrepare, Record, Slot, Timer, View, Vote,
@@ -269,7 +267,7 @@ fn a_command_that_became_too_old_deposes_nobody() {
 /// The same with the last place of an open admission taken by another client.
 #[test]
 fn a_command_of_a_client_that_came_too_late_deposes_nobody() {
-    let world = World::with(4, properties_support::small(), 4, Some(1));
+    let world = World::with(4, crate::properties_support::small(), 4, Some(1));
     let mut lone = Lone::new(&world, 2);
     lone.client(world.command(0, 1)).unwrap();
     lone.decide(1, 0, 1, Some(world.batch(1, 1))).unwrap();

@@ -3,9 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
-use properties_support::{World, digest};
+use crate::properties_support::{World, digest};
 use std::sync::Arc;
 use varangian_consensus::evidence::{Body, Conflict};
 use varangian_consensus::{
@@ -254,7 +252,7 @@ fn evidence() {
 fn names() {
     let world = World::new(4);
     let batch = batch(&world);
-    let mut lone = properties_support::Lone::new(&world, 3);
+    let mut lone = crate::properties_support::Lone::new(&world, 3);
     lone.decide(1, 0, 1, Some(batch.clone())).unwrap();
     let one = *lone.replica.history();
     lone.decide(1, 0, 2, None).unwrap();

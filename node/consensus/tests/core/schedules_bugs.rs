@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
-use properties_support::{Lone, World, digest};
+use crate::properties_support::{Lone, World, digest};
 use std::collections::BTreeSet;
 use varangian_consensus::{
     Command, Effect, Executed, Ignored, Input, Message, Phase, Record, RecoverError, Replica, Slot, Status, View, Vote,

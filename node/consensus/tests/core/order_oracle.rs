@@ -9,9 +9,7 @@
 
 #![allow(clippy::type_complexity, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
-use properties_support::{World, digest};
+use crate::properties_support::{World, digest};
 use proptest::prelude::*;
 use varangian_consensus::order::{NewViewOrder, OrderError, new_view_order};
 use varangian_consensus::{

@@ -4,10 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
-use properties_support::rng::{Rng, Seed};
-use properties_support::{World, digest, sign, state_of};
+use crate::properties_support::rng::{Rng, Seed};
+use crate::properties_support::{World, digest, sign, state_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use varangian_consensus::{

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use varangian_consensus::{Admission, ClientTable, ClientWindow, Identity, Outcome, Verdict};

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
-use properties_support::{Lone, World, small};
+use crate::properties_support::{Lone, World, small};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
 //! Golden transcripts: scripts in `testdata/`, with every message that they cause. They are read by people who learn the protocol, and
-//! checked here. `REWRITE=1 cargo test -p varangian-consensus --test transcripts` writes what happens now; then read the difference.
+//! checked here. `REWRITE=1 cargo test -p varangian-consensus --test core transcripts` writes what happens now; then read the difference.
 //!
 //! | command | meaning |
 //! |-|-|

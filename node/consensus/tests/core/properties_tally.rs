@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
-use properties_support::{World, digest};
+use crate::properties_support::{World, digest};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 use varangian_consensus::tally::{Cast, Tally};

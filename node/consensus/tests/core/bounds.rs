@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
-use properties_support::{Lone, World, digest, small};
+use crate::properties_support::{Lone, World, digest, small};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use varangian_consensus::pool::{Pool, Role, Source};

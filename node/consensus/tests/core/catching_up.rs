@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
-use properties_support::{Lone, World};
+use crate::properties_support::{Lone, World};
 use std::collections::BTreeSet;
 use varangian_consensus::message::Status;
 use varangian_consensus::{Effect, Message, Slot, Timer, View};

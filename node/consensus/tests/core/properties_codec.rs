@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
+use crate::properties_support::{World, digest};
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
-use properties_support::{World, digest};
 use proptest::prelude::*;
 use std::fmt::Debug;
 use std::sync::{Arc, LazyLock};

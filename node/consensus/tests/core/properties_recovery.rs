@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
-use properties_support::rng::{Rng, Seed};
+use crate::properties_support::rng::{Rng, Seed};
 use varangian_consensus::{Effect, Record, Replica};
 use varangian_crypto::ReplicaId;
 use varangian_sim::{Cluster, Fate, Options, TimerKind};

@@ -6,9 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
-use properties_support::rng::{Rng, Seed};
+use crate::properties_support::rng::{Rng, Seed};
 use std::collections::BTreeMap;
 use varangian_consensus::{Command, Commit, Message, NULL_BATCH, NewView, PrePrepare, Prepare, Slot, View, ViewChange};
 use varangian_crypto::{Bounded, Digest, ReplicaId, sha256};
