@@ -16,6 +16,10 @@ use varangian_testnet::testnet::Testnet;
 
 /// Waits for events of the network itself are bounded by this; nothing is measured.
 const BOUND: Duration = Duration::from_secs(60);
+/// Longer than a command takes on a machine whose processors are wanted elsewhere: what changes the view then is a command that never runs.
+const PATIENT_MS: u64 = 10_000;
+/// Bytes of one process, over all menaces: eight times what it begins with.
+const MOST_MEMORY: u64 = 160 << 20;
 /// Operations that the honest clients still want done once all is over.
 const AFTERWARDS: u64 = 40;
 
@@ -24,9 +28,9 @@ fn enough(name: &str, counters: &Counters) -> bool {
     let (acts, met) = (counters.acts, |reason: &str| counters.count(reason));
     match name {
         "bad-signatures" => acts >= 180 && met("invalid") >= 300,
-        // Of eight edges five run, one is invalid, and two keys are no keys: that ends the connection.
+        // Of eight edges five run, on all four replicas; one is invalid on all, and two keys are no keys, which ends the connection.
         "mixed-order-signatures" => {
-            acts >= 80 && counters.accepted >= 100 && met("invalid") >= 10 && met("dismissed") >= 10
+            acts >= 80 && counters.accepted >= 200 && met("invalid") >= 40 && met("dismissed") >= 10
         }
         "partial" => acts >= 60 && counters.accepted >= 50,
         "gaps" => acts >= 64 && counters.accepted >= 60 && met("too old") >= 20,
@@ -76,7 +80,7 @@ async fn run(target: &Target, name: &str, seed: u64) -> Menace {
 async fn menaces_move_neither_view_nor_store_nor_process() {
     let scratch = tempfile::tempdir().unwrap();
     let dir = NetworkDir::new(scratch.path().join("network"));
-    dir.create(4, Parameters::default()).unwrap();
+    dir.create(4, Parameters { base_timeout_ms: PATIENT_MS, ..Parameters::default() }).unwrap();
     let mut net = Testnet::new(dir.clone(), &BTreeMap::new()).unwrap();
     net.start().await.unwrap();
     let pids: Vec<_> = net.ids().into_iter().map(|id| net.pid(id).unwrap()).collect();
@@ -133,13 +137,15 @@ async fn menaces_move_neither_view_nor_store_nor_process() {
     let goal = *acknowledged.borrow() + AFTERWARDS;
     let on = acknowledged.wait_for(|operations| *operations >= goal);
     tokio::time::timeout(BOUND, on).await.expect("the network goes on").unwrap();
+    let memory = resident(&net);
+    assert!(memory.iter().all(|bytes| *bytes < MOST_MEMORY), "{memory:?}");
     stop.send_replace(true);
     let report = loading.await.unwrap();
+    settle(&net).await;
     let after = status(&net).await;
     assert_eq!(after.iter().map(|status| status.view).collect::<Vec<_>>(), before, "the view has changed");
     assert!(after.iter().all(|status| status.active && status.accused.is_empty()), "{after:?}");
     assert_eq!(net.ids().into_iter().map(|id| net.pid(id).unwrap()).collect::<Vec<_>>(), pids);
-    settle(&net).await;
     net.stop().await.unwrap();
 
     let case = Case {
@@ -148,7 +154,7 @@ async fn menaces_move_neither_view_nor_store_nor_process() {
         journals,
         expect_accused: BTreeSet::new(),
         may_accuse: BTreeSet::new(),
-        max_gap: BOUND,
+        max_gap: 2 * Duration::from_millis(PATIENT_MS),
         load: (0, u64::try_from(report.elapsed.as_millis()).unwrap()),
         allow_unresolved: false,
     };
@@ -157,15 +163,18 @@ async fn menaces_move_neither_view_nor_store_nor_process() {
     assert!(verdict.passed(), "{verdict}");
 }
 
-/// Waits until all have executed the same.
+/// Waits until all have executed the same and no command waits anywhere.
 async fn settle(net: &Testnet) {
     let settled = async {
         loop {
-            let executed: Vec<_> = status(net).await.iter().map(|status| status.executed).collect();
-            if executed.windows(2).all(|pair| pair[0] == pair[1]) {
+            let all = status(net).await;
+            let same = all.windows(2).all(|pair| pair[0].executed == pair[1].executed);
+            if same && all.iter().all(|status| status.waiting == 0) {
                 return;
             }
         }
     };
-    tokio::time::timeout(BOUND, settled).await.expect("the replicas come to the same slot");
+    if tokio::time::timeout(BOUND, settled).await.is_err() {
+        panic!("the replicas do not come to rest: {:?}", status(net).await);
+    }
 }
