@@ -65,12 +65,6 @@ pub(super) async fn act(mut act: Act) {
 
 /// The bytes for the stream.
 pub(super) fn build(malformation: Malformation, random: &mut SplitMix, context: &Context) -> Vec<u8> {
-    let command = || {
-        let key = fresh_key(&mut random.clone());
-        let operation = random.clone().bytes(40);
-        let command = Command::sign(&key, context, 1, &[operation]).map(|command| command.encoded().to_vec());
-        [&[1], command.unwrap_or_default().as_slice()].concat()
-    };
     match malformation {
         Malformation::Random => {
             let length = 1 + random.below(2000);
@@ -85,13 +79,13 @@ pub(super) fn build(malformation: Malformation, random: &mut SplitMix, context: 
         Malformation::UnknownKind => framed(&[3 + u8::try_from(random.below(250)).unwrap_or(0)]),
         Malformation::Trailing => framed(&[&status(), random.bytes(9).as_slice()].concat()),
         Malformation::CutCommand => {
-            let mut content = command();
+            let mut content = command(random, context);
             let cut = 1 + random.below(content.len() as u64 - 2);
             content.truncate(usize::try_from(cut).unwrap_or(1));
             framed(&content)
         }
         Malformation::MutatedCommand => {
-            let mut content = command();
+            let mut content = command(random, context);
             for _ in 0..=random.below(4) {
                 let at = 1 + random.below(content.len() as u64 - 1);
                 if let Some(byte) = content.get_mut(usize::try_from(at).unwrap_or(1)) {
@@ -110,4 +104,11 @@ pub(super) fn build(malformation: Malformation, random: &mut SplitMix, context: 
             bytes
         }
     }
+}
+
+/// A frame's content with a signed command.
+fn command(random: &mut SplitMix, context: &Context) -> Vec<u8> {
+    let (key, operation) = (fresh_key(random), random.bytes(40));
+    let command = Command::sign(&key, context, 1, &[operation]).map(|command| command.encoded().to_vec());
+    [&[1], command.unwrap_or_default().as_slice()].concat()
 }

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Asks until the connection ends; one in two reads a little.
 pub(super) async fn act(act: Act) {
-    let mut act = act.as_client();
+    let mut act = act.at_the_clients_door();
     let Some(connection) = act.connect(Some(WINDOW)).await else { return };
     let Some((mut send, Some(mut receive))) = act.stream(&connection).await else { return };
     let questions = framed(&status()).repeat(AT_ONCE);
@@ -32,10 +32,7 @@ pub(super) async fn act(act: Act) {
     let reads = act.random.clone().below(2) == 0;
     let reading = async {
         let mut byte = [0];
-        while reads {
-            if !matches!(receive.read(&mut byte).await, Ok(Some(_))) {
-                break;
-            }
+        while reads && matches!(receive.read(&mut byte).await, Ok(Some(_))) {
             act.tally().received(1);
             sleep(PAUSE).await;
         }

@@ -103,7 +103,7 @@ async fn play(shared: Arc<Shared>, act: ActFn, at_once: usize, endpoints: Vec<En
 
 impl Act {
     /// The same, at the clients' endpoint.
-    pub(super) fn as_client(mut self) -> Self {
+    pub(super) fn at_the_clients_door(mut self) -> Self {
         self.door = Door::Clients;
         if let Some((address, key)) = self.shared.target.endpoint(self.replica, self.door) {
             (self.address, self.key) = (address, key);
