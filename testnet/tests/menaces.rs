@@ -134,6 +134,14 @@ async fn menaces_move_neither_view_nor_store_nor_process() {
     }
     println!("  slow-writer: {:?}", slow.stop().await);
 
+    // View and slot are learnt from the replicas.
+    for (text, strikes) in [("gaps@view=0", true), ("gaps@view=1..", false), ("gaps@slot=1..,rate=100", true)] {
+        let menace = Menace::start(&target, Spec::parse(text).unwrap(), 1000).unwrap();
+        let done = menace.reached(|counters| if strikes { counters.acts >= 8 } else { counters.honest >= 50 });
+        tokio::time::timeout(BOUND, done).await.expect("it acts as it is told");
+        assert_eq!(menace.stop().await.acts > 0, strikes, "{text}");
+    }
+
     let goal = *acknowledged.borrow() + AFTERWARDS;
     let on = acknowledged.wait_for(|operations| *operations >= goal);
     tokio::time::timeout(BOUND, on).await.expect("the network goes on").unwrap();
