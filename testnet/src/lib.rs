@@ -4,6 +4,7 @@
 //! - [`testnet`]: its processes: start, kill, pause, restart, stop.
 //! - [`links`]: what lies between the replicas, if not the bare loopback.
 //! - [`replica`]: one replica that misbehaves on purpose.
+//! - [`menace`]: malicious clients, and whoever floods the wire without a key.
 //! - [`journal`], [`load`]: concurrent signed clients, and what they write down.
 //! - [`judge`]: the verdict, from outside: by the replicas' stores and the clients' journals.
 //! - [`scenario`]: a network, attacks, faults, a load and what must hold, in one file; [`power`]: what a disk may hold after power loss; [`damage`]: disks
@@ -23,6 +24,7 @@ pub mod judge;
 pub mod layout;
 pub mod links;
 pub mod load;
+pub mod menace;
 pub mod power;
 pub mod programs;
 pub mod replica;

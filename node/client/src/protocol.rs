@@ -258,7 +258,9 @@ pub fn check_subscription(
     verify_subscription(context, client, &subscription(exporter), signature)
 }
 
-fn subscription(exporter: &[u8; 32]) -> Digest {
+/// What a client signs to prove its key to the connection with this exporter secret.
+#[must_use]
+pub fn subscription(exporter: &[u8; 32]) -> Digest {
     sha256("varangian subscription 1", &[exporter])
 }
 

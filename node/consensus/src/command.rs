@@ -28,8 +28,10 @@ const SEQUENCE_BYTES: usize = 8;
 const SIGNATURE_BYTES: usize = 64;
 const LENGTH_BYTES: usize = 4;
 const HEADER_BYTES: usize = KEY_BYTES + SEQUENCE_BYTES + SIGNATURE_BYTES + LENGTH_BYTES;
-const SIGNATURE_AT: usize = KEY_BYTES + SEQUENCE_BYTES;
-const OPERATIONS_AT: usize = SIGNATURE_AT + SIGNATURE_BYTES;
+/// Where a command's signature begins.
+pub const SIGNATURE_AT: usize = KEY_BYTES + SEQUENCE_BYTES;
+/// Where a command's operations begin: their number, behind the signature.
+pub const OPERATIONS_AT: usize = SIGNATURE_AT + SIGNATURE_BYTES;
 
 /// Why bytes are not a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

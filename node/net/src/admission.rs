@@ -1,4 +1,4 @@
-//! Which incoming connection may begin a handshake: bounds in all, per address, and on handshakes at a time.
+//! Which incoming connection may begin a handshake: bounds in all and per address, on connections and on handshakes at a time.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,14 @@ struct Book {
     connections: usize,
     handshakes: usize,
     /// Only addresses with connections: at most as many entries as connections.
-    addresses: HashMap<IpAddr, usize>,
+    addresses: HashMap<IpAddr, Held>,
+}
+
+/// What one address holds.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    connections: usize,
+    handshakes: usize,
 }
 
 /// What to do with a connection attempt.
@@ -62,24 +69,28 @@ impl Gate {
     pub(crate) fn judge(self: &Arc<Self>, address: IpAddr, validated: bool) -> Verdict {
         let address = counted_as(address);
         let mut book = self.lock();
-        let here = book.addresses.get(&address).copied().unwrap_or(0);
+        let here = book.addresses.get(&address).copied().unwrap_or_default();
         let limits = &self.limits;
         if book.connections >= limits.connections || book.handshakes >= limits.handshakes {
             self.refused.fetch_add(1, Relaxed);
             return Verdict::Refuse;
         }
-        let suspicious = book.handshakes >= limits.retry_above || 2 * here >= limits.per_address;
+        let suspicious = book.handshakes >= limits.retry_above
+            || 2 * here.connections >= limits.per_address
+            || 2 * here.handshakes >= limits.handshakes_per_address;
         if suspicious && !validated {
             self.retried.fetch_add(1, Relaxed);
             return Verdict::Retry;
         }
-        if here >= limits.per_address {
+        if here.connections >= limits.per_address || here.handshakes >= limits.handshakes_per_address {
             self.refused.fetch_add(1, Relaxed);
             return Verdict::Refuse;
         }
         book.connections += 1;
         book.handshakes += 1;
-        *book.addresses.entry(address).or_insert(0) += 1;
+        let here = book.addresses.entry(address).or_default();
+        here.connections += 1;
+        here.handshakes += 1;
         self.admitted.fetch_add(1, Relaxed);
         Verdict::Admit(Ticket { gate: Arc::clone(self), address, handshaking: true })
     }
@@ -114,7 +125,11 @@ impl Ticket {
     pub(crate) fn established(&mut self) {
         if self.handshaking {
             self.handshaking = false;
-            self.gate.lock().handshakes -= 1;
+            let mut book = self.gate.lock();
+            book.handshakes -= 1;
+            if let Some(here) = book.addresses.get_mut(&self.address) {
+                here.handshakes -= 1;
+            }
         }
     }
 }
@@ -126,9 +141,10 @@ impl Drop for Ticket {
         if self.handshaking {
             book.handshakes -= 1;
         }
-        if let Some(count) = book.addresses.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(here) = book.addresses.get_mut(&self.address) {
+            here.connections -= 1;
+            here.handshakes -= usize::from(self.handshaking);
+            if here.connections == 0 {
                 book.addresses.remove(&self.address);
             }
         }

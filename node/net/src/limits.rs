@@ -57,9 +57,11 @@ pub struct AdmissionLimits {
     pub per_address: usize,
     /// Handshakes at any time; more are refused.
     pub handshakes: usize,
+    /// Of these, per address: or one that begins and never goes on would keep everybody else out, replicas that were restarted among them.
+    pub handshakes_per_address: usize,
     /// Handshakes in progress from which on a stranger must first prove its address (a Retry, RFC 9000 §8.1.2).
-    /// The same is asked of an address that already uses half of `per_address`, so that a forged source address
-    /// cannot use up the share of its owner.
+    /// The same is asked of an address that already uses half of one of its shares, so that a forged source address
+    /// cannot use up that of its owner.
     pub retry_above: usize,
     /// Time for a handshake and the first frame after it.
     pub handshake_deadline: Duration,
@@ -136,6 +138,7 @@ impl Default for MeshLimits {
                 connections: 512,
                 per_address: 256,
                 handshakes: 128,
+                handshakes_per_address: 32,
                 retry_above: 32,
                 handshake_deadline: Duration::from_secs(3),
             },
@@ -162,6 +165,7 @@ impl Default for ServiceLimits {
                 connections: 4096,
                 per_address: 256,
                 handshakes: 512,
+                handshakes_per_address: 128,
                 retry_above: 64,
                 handshake_deadline: Duration::from_secs(3),
             },
@@ -239,8 +243,8 @@ impl LaneLimits {
 impl AdmissionLimits {
     fn check(&self) -> Result<(), NetError> {
         ensure(
-            self.connections >= 1 && self.per_address >= 1 && self.handshakes >= 1,
-            "connections, per_address and handshakes must be at least 1",
+            self.connections >= 1 && self.per_address >= 1 && self.handshakes >= 1 && self.handshakes_per_address >= 1,
+            "connections, per_address, handshakes and handshakes_per_address must be at least 1",
         )?;
         ensure(!self.handshake_deadline.is_zero(), "handshake_deadline must be above zero")
     }

@@ -4,6 +4,7 @@
 
 use super::finding::{Finding, Findings};
 use crate::journal::{ClientJournal, Entry, Outcome};
+use crate::menace::keeps_to_its_keys;
 use std::collections::{BTreeMap, BTreeSet};
 use varangian_application::OperationResult;
 use varangian_application::kv::{Action, Answer, Operation, Response};
@@ -39,7 +40,13 @@ pub(super) enum Fate {
 }
 
 /// The commands of all clients.
-pub(super) struct Claims(BTreeMap<Identity, Claim>);
+pub(super) struct Claims {
+    commands: BTreeMap<Identity, Claim>,
+    /// Who keeps a journal.
+    clients: BTreeSet<ClientKey>,
+    /// Commands of menaces, which keep none, and where they ran.
+    menaces: BTreeMap<Identity, Slot>,
+}
 
 /// What was done to the keys of counters.
 #[derive(Default)]
@@ -52,15 +59,16 @@ pub(super) struct Sums {
 
 impl Claims {
     pub(super) fn new(journals: Vec<ClientJournal>) -> Self {
+        let clients = journals.iter().map(|journal| journal.client).collect();
         let commands = journals.into_iter().flat_map(|ClientJournal { client, commands, .. }| {
             commands.into_iter().map(move |(sequence, entry)| (Identity { client, sequence }, Claim::new(entry)))
         });
-        Self(commands.collect())
+        Self { commands: commands.collect(), clients, menaces: BTreeMap::new() }
     }
 
     /// In the order of clients and sequences.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Identity, &Claim)> {
-        self.0.iter()
+        self.commands.iter()
     }
 
     /// Commands whose clients know that they ran, with when they knew.
@@ -70,7 +78,7 @@ impl Claims {
 
     /// The same, with whose they are.
     pub(super) fn acknowledged_by(&self) -> impl Iterator<Item = (ClientKey, u64, &Claim)> {
-        self.0.iter().filter_map(|(identity, claim)| match claim.fate {
+        self.commands.iter().filter_map(|(identity, claim)| match claim.fate {
             Fate::Acknowledged { done_ms, .. } => Some((identity.client, done_ms, claim)),
             Fate::Rejected | Fate::Unknown => None,
         })
@@ -85,8 +93,8 @@ impl Claims {
         findings: &mut Findings,
     ) {
         let (identity, slot) = (command.identity(), place.0);
-        let Some(claim) = self.0.get_mut(&identity) else {
-            return findings.push(Finding::NobodySent { command: identity, slot });
+        let Some(claim) = self.commands.get_mut(&identity) else {
+            return self.menace_ran(command, slot, findings);
         };
         if let Some((first, _)) = claim.ran {
             return findings.push(Finding::RanTwice { command: identity, first, again: slot });
@@ -109,9 +117,19 @@ impl Claims {
         }
     }
 
+    /// A command that is in no journal ran. A menace's may: of a client without a journal, on keys that no honest client touches. Once, like all.
+    fn menace_ran(&mut self, command: &Command, slot: Slot, findings: &mut Findings) {
+        let identity = command.identity();
+        if self.clients.contains(&identity.client) || !keeps_to_its_keys(command) {
+            findings.push(Finding::NobodySent { command: identity, slot });
+        } else if let Some(first) = self.menaces.insert(identity, slot) {
+            findings.push(Finding::RanTwice { command: identity, first, again: slot });
+        }
+    }
+
     /// The whole log has run: what was acknowledged must be in it.
     pub(super) fn all_ran(&self, findings: &mut Findings) {
-        for (identity, claim) in &self.0 {
+        for (identity, claim) in &self.commands {
             if let (Fate::Acknowledged { slot, .. }, None) = (claim.fate, claim.ran) {
                 findings.push(Finding::Missing { command: *identity, slot });
             }
@@ -120,7 +138,7 @@ impl Claims {
 
     /// Real time: what was acknowledged before another command was sent has run before it.
     pub(super) fn in_order(&self, findings: &mut Findings) {
-        let placed = || self.0.iter().filter_map(|(identity, claim)| Some((claim.ran?, identity, claim)));
+        let placed = || self.commands.iter().filter_map(|(identity, claim)| Some((claim.ran?, identity, claim)));
         let mut sent: Vec<_> = placed().map(|(place, identity, claim)| (claim.sent_ms, place, identity)).collect();
         let mut done: Vec<_> = placed()
             .filter_map(|(place, identity, claim)| match claim.fate {
@@ -145,7 +163,7 @@ impl Claims {
     /// What the commands that were acknowledged, or ran without that, did to counters.
     pub(super) fn sums(&self) -> Sums {
         let mut sums = Sums::default();
-        for claim in self.0.values() {
+        for claim in self.commands.values() {
             for (operation, result) in claim.operations.iter().zip(&claim.results) {
                 sums.note(operation, result);
             }

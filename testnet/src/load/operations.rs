@@ -121,17 +121,17 @@ impl Schedule {
 
 /// SplitMix64 (Steele, Lea, Flood 2014): numbers that look random, the same for the same seed. Not for secrets.
 #[derive(Clone, Debug)]
-struct SplitMix(u64);
+pub(crate) struct SplitMix(u64);
 
 impl SplitMix {
     /// A stream of its own for each client and purpose.
-    fn of(seed: u64, client: usize, purpose: u64) -> Self {
+    pub(crate) fn of(seed: u64, client: usize, purpose: u64) -> Self {
         let mut base = Self(seed);
         let mut stream = Self(base.next() ^ ((client as u64) << 8 | purpose));
         Self(stream.next())
     }
 
-    const fn next(&mut self) -> u64 {
+    pub(crate) const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -139,7 +139,7 @@ impl SplitMix {
     }
 
     /// Below `bound`, which is at least one and so much smaller than 2^64 that the remainder's bias does not matter.
-    const fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) const fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
@@ -150,7 +150,7 @@ impl SplitMix {
     }
 
     /// Bytes that do not compress.
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(count + 8);
         while bytes.len() < count {
             bytes.extend_from_slice(&self.next().to_le_bytes());

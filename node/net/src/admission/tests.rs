@@ -8,6 +8,7 @@ const WIDE: AdmissionLimits = AdmissionLimits {
     connections: 1000,
     per_address: 1000,
     handshakes: 1000,
+    handshakes_per_address: 1000,
     retry_above: 1000,
     handshake_deadline: Duration::from_secs(1),
 };
@@ -49,6 +50,29 @@ fn handshakes_are_bounded_apart_from_connections() {
     let _second = ticket(&gate, "10.0.0.2");
     drop(first);
     assert_eq!((gate.stats().connections, gate.stats().handshakes), (1, 1));
+}
+
+/// As many as it likes to begin and never continue: there is room for others, and for itself once one has come through.
+#[test]
+fn one_address_cannot_hold_all_handshakes() {
+    let gate = Gate::new(AdmissionLimits { handshakes: 4, handshakes_per_address: 2, ..WIDE });
+    let mut begun: Vec<_> = Vec::new();
+    for _ in 0..9 {
+        if let Verdict::Admit(ticket) = gate.judge(address("10.0.0.1"), true) {
+            begun.push(ticket);
+        }
+    }
+    assert_eq!(begun.len(), 2);
+    let _other = ticket(&gate, "10.0.0.2");
+    begun[0].established();
+    assert!(matches!(gate.judge(address("10.0.0.1"), false), Verdict::Retry), "half of its share is in use");
+    let _third = match gate.judge(address("10.0.0.1"), true) {
+        Verdict::Admit(ticket) => ticket,
+        _ => panic!("its place is free again"),
+    };
+    drop(begun);
+    assert_eq!(gate.stats().handshakes, 2);
+    assert!(matches!(gate.judge(address("10.0.0.1"), true), Verdict::Admit(_)), "what was dropped counts no more");
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn the_defaults_fit_together() {
 /// Each change breaks one rule, and only with it does the check fail.
 #[test]
 fn every_rule_is_checked() {
-    let mesh: [fn(&mut MeshLimits); 17] = [
+    let mesh: [fn(&mut MeshLimits); 18] = [
         |limits| limits.transport.stream_window = 1,
         |limits| limits.transport.stream_window = u32::MAX,
         |limits| limits.transport.keep_alive = limits.transport.idle_timeout,
@@ -22,6 +22,7 @@ fn every_rule_is_checked() {
         |limits| limits.admission.connections = 0,
         |limits| limits.admission.per_address = 0,
         |limits| limits.admission.handshakes = 0,
+        |limits| limits.admission.handshakes_per_address = 0,
         |limits| limits.admission.handshake_deadline = Duration::ZERO,
         |limits| limits.votes.max_frame = 0,
         |limits| limits.bulk.queue_bytes = limits.bulk.max_frame - 1,

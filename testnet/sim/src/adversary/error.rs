@@ -53,7 +53,8 @@ fn did_you_mean(suggestion: &Option<&'static str>) -> String {
 }
 
 /// The known word that is nearest to `word`, if it is near enough to be a slip of the hand.
-pub(crate) fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+#[must_use]
+pub fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let begins = |candidate: &str| word.len() >= 3 && (candidate.starts_with(word) || word.starts_with(candidate));
     known
         .map(|candidate| {

@@ -55,7 +55,7 @@ mod error;
 
 pub use attack::{Attack, Kind, Plan};
 pub use behaviour::Behaviour;
-pub use error::AttackError;
+pub use error::{AttackError, nearest};
 pub use hand::Hand;
 pub use registry::ATTACKS;
 pub use trigger::{Probability, Span, Trigger};

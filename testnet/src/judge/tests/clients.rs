@@ -78,6 +78,36 @@ fn a_command_that_nobody_sent_is_found() {
     must_find(&scene, &Finding::NobodySent { command, slot: Slot(5) });
 }
 
+/// A menace keeps no journal: it may run what touches its own keys, once; nothing else, and nobody under the name of an honest client.
+#[test]
+fn a_menace_may_run_commands_on_its_own_keys_and_no_others() {
+    let scene = Scene::new();
+    scene.write();
+    let claims = || Claims::new(journal::read_all(&scene.case.journals).unwrap());
+    let menace = varangian_crypto::SigningKey::from_seed([99; 32]);
+    let sign = |operations: &[varangian_application::kv::Operation]| {
+        let operations: Vec<_> = operations.iter().map(varangian_application::kv::Operation::encode).collect();
+        varangian_consensus::Command::sign(&menace, scene.committee.context(), 7, &operations).unwrap()
+    };
+    let found = |commands: &[varangian_consensus::Command]| {
+        let (mut claims, mut findings) = (claims(), Findings::default());
+        for (command, slot) in commands.iter().zip(3..) {
+            claims.ran(command, (Slot(slot), 0), &[], &mut findings);
+        }
+        claims.all_ran(&mut Findings::default());
+        findings.listed().to_vec()
+    };
+    let own = sign(&[put("menace/3", "x")]);
+    assert_eq!(found(std::slice::from_ref(&own)), []);
+    let identity = own.identity();
+    let again = Finding::RanTwice { command: identity, first: Slot(3), again: Slot(4) };
+    assert_eq!(found(&[own.clone(), own]), [again]);
+    let nobody = |command| [Finding::NobodySent { command, slot: Slot(3) }];
+    assert_eq!(found(&[sign(&[put("menace/3", "x"), add("n", 1)])]), nobody(identity));
+    let borrowed = scene.command(1, 9, &[put("menace/3", "x")]);
+    assert_eq!(found(std::slice::from_ref(&borrowed)), nobody(borrowed.identity()));
+}
+
 #[test]
 fn other_operations_than_were_sent_are_found() {
     let mut scene = Scene::new();
