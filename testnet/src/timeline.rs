@@ -77,6 +77,13 @@ impl Timeline {
         views
     }
 
+    /// The highest view that any replica said it was in or on its way to.
+    #[must_use]
+    pub fn highest_view(&self) -> u64 {
+        let stands = self.samples.iter().flat_map(|sample| sample.replicas.values());
+        stands.map(|stand| stand.view).max().unwrap_or_default()
+    }
+
     /// The first look at which anybody held a proof against each accused: when, who held it, against whom.
     #[must_use]
     pub fn accusations(&self) -> Vec<(u64, u16, u16)> {
@@ -191,6 +198,7 @@ mod tests {
         timeline.push(sample(500, &[(0, 0, true, &[]), (1, 1, true, &[0]), (2, 1, true, &[0])]));
         timeline.push(sample(750, &[(0, 1, true, &[]), (2, 1, true, &[0, 3])]));
         assert_eq!(timeline.views(), [(0, 0), (500, 1)]);
+        assert_eq!(timeline.highest_view(), 1);
         assert_eq!(timeline.accusations(), [(500, 1, 0), (750, 2, 3)]);
     }
 

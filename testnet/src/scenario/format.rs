@@ -24,6 +24,7 @@ use super::model::Model;
 use crate::damage::Damage;
 use crate::load::Load;
 use crate::load::operations::Mix;
+use crate::menace::{Spec, SpecError};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -68,6 +69,10 @@ pub struct Scenario {
     /// r0 runs twice with one key, honest both times: these are linked to its second copy, the others to its first.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub twins_for: BTreeSet<Replica>,
+    /// Malicious clients and floods on the wire, each under a name of its own: `NAME`, `NAME@TRIGGER`, with `,rate=N`. One that a step begins
+    /// with does nothing until then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub menaces: BTreeMap<String, String>,
     /// What clients do meanwhile.
     #[serde(default)]
     pub load: LoadPlan,
@@ -172,6 +177,10 @@ pub enum Step {
     Strike(Who),
     /// Started again as malicious ones, on what their disks hold; `heal` makes them honest again.
     Attack(Assault),
+    /// This menace begins,
+    Begin(String),
+    /// and ends.
+    End(String),
     /// Primaries are paused in turn until this one leads.
     Lead(Replica),
     /// Nothing passes on these directed links.
@@ -274,6 +283,9 @@ pub struct Expect {
     pub liveness: bool,
     /// Longest time without an acknowledgement, in seconds.
     pub max_gap: u64,
+    /// Views that may be left, by what replicas say of themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view_changes: Option<u64>,
     /// Acknowledged operations per second, as a share of those of a clean run before it, without attacks and steps: at least so much.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput: Option<f64>,
@@ -289,6 +301,7 @@ impl Default for Expect {
             safety: Safety::Holds,
             liveness: true,
             max_gap: 10,
+            view_changes: None,
             throughput: None,
             accused: BTreeSet::new(),
             may_be_accused: BTreeSet::new(),
@@ -357,6 +370,17 @@ pub enum ScenarioError {
         /// What was written.
         seconds: f64,
     },
+    /// A menace that is none.
+    #[error("menaces.{name}: {source}")]
+    Menace {
+        /// Under which name.
+        name: String,
+        /// Why.
+        source: SpecError,
+    },
+    /// A menace that is not there.
+    #[error("a step begins or ends `{0}`, which is not under [menaces]")]
+    NoSuchMenace(String),
     /// Two attackers at one place.
     #[error("twins-for: r0 runs twice, and is neither linked to itself nor under [attacks]")]
     Twins,
@@ -414,6 +438,9 @@ impl Scenario {
             Plan::parse(attack).map_err(|source| ScenarioError::Attack { replica: replica.0, source })?;
         }
         self.links.as_deref().map(profile).transpose()?;
+        for (name, menace) in &self.menaces {
+            Spec::parse(menace).map_err(|source| ScenarioError::Menace { name: name.clone(), source })?;
+        }
         for step in &self.step {
             match step {
                 Step::Wait(seconds) => seconds_in("wait", *seconds)?,
@@ -459,7 +486,10 @@ impl Scenario {
                 Step::Links(name) => {
                     profile(name)?;
                 }
-                Step::Await(_) => {}
+                Step::Begin(name) | Step::End(name) if !self.menaces.contains_key(name) => {
+                    return Err(ScenarioError::NoSuchMenace(name.clone()));
+                }
+                Step::Begin(_) | Step::End(_) | Step::Await(_) => {}
             }
         }
         self.check_expect()?;
@@ -540,12 +570,20 @@ impl Scenario {
             .collect()
     }
 
+    /// The menaces that begin with the load.
+    pub fn at_once(&self) -> impl Iterator<Item = &String> {
+        let waits = |name: &&String| self.step.iter().any(|step| matches!(step, Step::Begin(later) if later == *name));
+        self.menaces.keys().filter(move |name| !waits(name))
+    }
+
     /// The same without attacks and faults: what a share of throughput is a share of.
     #[must_use]
     pub fn clean(&self) -> Self {
         Self {
             name: format!("{}-clean", self.name),
             attacks: BTreeMap::new(),
+            menaces: BTreeMap::new(),
+            twins_for: BTreeSet::new(),
             step: vec![Step::Wait(CLEAN)],
             expect: Expect::default(),
             ..self.clone()

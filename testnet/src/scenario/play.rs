@@ -153,6 +153,10 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         async move { load::run(&network, keys, &plan, Some(&journals), stopped, tell).await }
     });
     show.tell(&format!("{} clients send signed puts and adds", scenario.load.clients));
+    show.know(&scenario.menaces)?;
+    for name in scenario.at_once() {
+        show.begin(name)?;
+    }
     if let Some(timing) = scenario.timing {
         show.net.links()?.follow(Schedule { seed: timing.seed ^ scenario.seed, ..timing })?;
         show.tell(&format!("links are {} from here on, with a bound of {} ms", timing.model, timing.bound_ms));
@@ -160,6 +164,7 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
     let mut missed = Vec::new();
     // A step that does not come about ends the show, and what was done until then is judged all the same.
     missed.extend(show.play(&scenario.step).await.err());
+    missed.extend(show.end_all().await.err());
     if scenario.timing.is_some() {
         // A run is finite: what the model has held back arrives now.
         show.net.links()?.become_like(profile("perfect")?)?;
@@ -203,6 +208,10 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
             verdict.evidence.findings.is_empty()
         }
     };
+    let left = timeline.highest_view();
+    if let Some(most) = expect.view_changes.filter(|most| left > *most) {
+        missed.push(format!("at most {most} view changes: a replica has come to view {left}"));
+    }
     let outcome = Outcome {
         scenario: scenario.name.clone(),
         seed: scenario.seed,

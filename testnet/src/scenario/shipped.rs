@@ -1,7 +1,8 @@
-//! The scenarios that come with the program: files, and one for each attack.
+//! The scenarios that come with the program: files, and one for each attack and each menace.
 
 use super::format::{Event, Expect, Group, LoadPlan, Replica, Scenario, ScenarioError, Step, Who};
 use super::model::Model;
+use crate::menace::{self, MENACES};
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 use varangian_crypto::ReplicaId;
@@ -54,6 +55,10 @@ shipped! {
     "five-continents-with-a-crash",
     "long-loss-beyond-f",
     "twins",
+    "flood-and-a-crash",
+    "partial-clients-and-twins",
+    "replays-while-a-primary-lies",
+    "everything-at-once",
 }
 
 /// Of the failure models, what attacks of malicious replicas play.
@@ -108,6 +113,7 @@ fn of_attack(kind: &Kind) -> Scenario {
         timing: None,
         twins_for: BTreeSet::new(),
         attacks: BTreeMap::from([(attacker, kind.name.to_owned())]),
+        menaces: BTreeMap::new(),
         load: LoadPlan::default(),
         step: vec![
             Step::Wait(3.0),
@@ -125,10 +131,40 @@ fn of_attack(kind: &Kind) -> Scenario {
     }
 }
 
+/// What the scenarios begin with that are made of the list of menaces, one of each.
+pub const MENACE: &str = "menace-";
+
+/// One menace, for five seconds amid honest clients. No view is left for it.
+fn of_menace(kind: &menace::Kind) -> Scenario {
+    Scenario {
+        name: format!("{MENACE}{}", kind.name),
+        about: kind.description.to_owned(),
+        rows: kind.rows.iter().copied().collect(),
+        models: BTreeSet::new(),
+        replicas: 4,
+        seed: 1,
+        links: None,
+        timing: None,
+        twins_for: BTreeSet::new(),
+        attacks: BTreeMap::new(),
+        menaces: BTreeMap::from([(kind.name.to_owned(), kind.name.to_owned())]),
+        load: LoadPlan { clients: 4, in_flight: 2, ..LoadPlan::default() },
+        step: vec![
+            Step::Wait(1.0),
+            Step::Begin(kind.name.to_owned()),
+            Step::Wait(4.0),
+            Step::End(kind.name.to_owned()),
+            Step::Await(Event::Progress),
+        ],
+        expect: Expect { view_changes: Some(0), ..Expect::default() },
+    }
+}
+
 /// All names, in the order in which `scenario all` plays them.
 pub fn names() -> impl Iterator<Item = String> {
     let files = SHIPPED.iter().map(|(name, _)| (*name).to_owned());
-    files.chain(ATTACKS.iter().map(|kind| format!("{ATTACK}{}", kind.name)))
+    let attacks = ATTACKS.iter().map(|kind| format!("{ATTACK}{}", kind.name));
+    files.chain(attacks).chain(MENACES.iter().map(|kind| format!("{MENACE}{}", kind.name)))
 }
 
 /// Why there is no such scenario.
@@ -155,6 +191,10 @@ pub fn find(name: &str) -> Result<Scenario, ShippedError> {
     let kind = name.strip_prefix(ATTACK).and_then(|attack| ATTACKS.iter().find(|kind| kind.name == attack));
     if let Some(kind) = kind {
         return Ok(of_attack(kind));
+    }
+    let kind = name.strip_prefix(MENACE).and_then(|menace| MENACES.iter().find(|kind| kind.name == menace));
+    if let Some(kind) = kind {
+        return Ok(of_menace(kind));
     }
     let text = SHIPPED.iter().find(|(shipped, _)| *shipped == name).map(|(_, text)| *text);
     let text = text.ok_or_else(|| ShippedError::Unknown(name.to_owned()))?;

@@ -2,6 +2,7 @@
 
 use super::format::{Assault, Corruption, Event, Group, Replica, Shaping, Step, Ways, Who, profile};
 use crate::damage::{damage, wipe};
+use crate::menace::{Menace, Spec, Target};
 use crate::power::cut_power;
 use crate::report::{Happening, Report};
 use crate::testnet::Testnet;
@@ -41,6 +42,10 @@ pub struct Show {
     /// The view when the last fault came.
     view_before: u64,
     down: BTreeSet<ReplicaId>,
+    /// Menaces that steps may begin.
+    known: BTreeMap<String, Spec>,
+    /// Menaces that are at work.
+    menaces: BTreeMap<String, Menace>,
     /// Those that a step has turned malicious.
     turned: BTreeSet<ReplicaId>,
     /// Those whose disks are not what they were: they must not run again, and nothing is judged by what they hold.
@@ -61,6 +66,8 @@ impl Show {
             seed,
             view_before: 0,
             down: BTreeSet::new(),
+            known: BTreeMap::new(),
+            menaces: BTreeMap::new(),
             turned: BTreeSet::new(),
             damaged: BTreeSet::new(),
         }
@@ -100,6 +107,63 @@ impl Show {
     pub async fn play(&mut self, steps: &[Step]) -> anyhow::Result<()> {
         for step in steps {
             self.take(step).await?;
+        }
+        Ok(())
+    }
+
+    /// Menaces by their names, for steps that begin them.
+    ///
+    /// # Errors
+    /// If one is none.
+    pub fn know(&mut self, menaces: &BTreeMap<String, String>) -> anyhow::Result<()> {
+        self.known =
+            menaces.iter().map(|(name, text)| Ok((name.clone(), Spec::parse(text)?))).collect::<anyhow::Result<_>>()?;
+        Ok(())
+    }
+
+    /// Lets a menace loose.
+    ///
+    /// # Errors
+    /// If it is not known, at work already, or cannot start.
+    pub fn begin(&mut self, name: &str) -> anyhow::Result<()> {
+        let spec = *self.known.get(name).ok_or_else(|| anyhow!("there is no menace {name}"))?;
+        if self.menaces.contains_key(name) {
+            bail!("{name} is at work already");
+        }
+        // Each start wants keys of its own.
+        self.seed = self.seed.wrapping_add(1);
+        let menace = Menace::start(&Target::load(self.net.dir().root())?, spec, self.seed)?;
+        self.menaces.insert(name.to_owned(), menace);
+        self.tell(&format!("{name} begins: {spec}, {} times a second at most", spec.rate()));
+        Ok(())
+    }
+
+    /// Ends a menace, and tells what it came to.
+    ///
+    /// # Errors
+    /// If it is not at work.
+    pub async fn end(&mut self, name: &str) -> anyhow::Result<()> {
+        let menace = self.menaces.remove(name).ok_or_else(|| anyhow!("{name} is not at work"))?;
+        let counters = menace.stop().await;
+        self.tell(&format!(
+            "{name} ends: {} acts, {} frames of {} bytes in all; {} answers that a command ran, {} rebuffs",
+            counters.acts,
+            counters.sent,
+            counters.bytes_sent,
+            counters.accepted,
+            counters.rebuffs()
+        ));
+        Ok(())
+    }
+
+    /// Ends all menaces.
+    ///
+    /// # Errors
+    /// None that is expected.
+    pub async fn end_all(&mut self) -> anyhow::Result<()> {
+        let names: Vec<String> = self.menaces.keys().cloned().collect();
+        for name in names {
+            self.end(&name).await?;
         }
         Ok(())
     }
@@ -234,6 +298,8 @@ impl Show {
                 self.net.links()?.become_like(profile(name)?)?;
                 self.tell(&format!("links are {name} from here on"));
             }
+            Step::Begin(name) => self.begin(name)?,
+            Step::End(name) => self.end(name).await?,
             Step::Lead(replica) => self.lead(*replica).await?,
             Step::Await(Event::NewView) => {
                 let view = self.reach_view(self.view_before + 1).await?;

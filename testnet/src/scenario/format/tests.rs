@@ -104,6 +104,8 @@ fn nonsense_is_refused_by_name() {
         ("timing = { model = \"synchronous\" }\nlinks = \"lan\"", "leave out links"),
         ("timing = { model = \"synchronous\", bound_ms = 0 }", "bound_ms"),
         ("twins-for = [\"r0\"]", "runs twice"),
+        ("menaces.m = \"floood\"", "flood"),
+        ("[[step]]\nbegin = \"m\"", "not under [menaces]"),
         ("twins-for = [\"r1\"]\n[attacks]\nr0 = \"silent\"", "runs twice"),
     ];
     for (text, words) in cases {
@@ -111,6 +113,16 @@ fn nonsense_is_refused_by_name() {
         assert!(error.contains(words), "{text}: {error}");
     }
     assert!(refused("name = \"../x\"\nabout = \"\"\n").contains("no name"));
+}
+
+#[test]
+fn only_menaces_that_a_step_begins_wait() {
+    let text = format!(
+        "{SMALL}[menaces]\na = \"flood\"\nb = \"gaps,rate=5\"\n[[step]]\nbegin = \"b\"\n[[step]]\nend = \"a\"\n"
+    );
+    let scenario = Scenario::parse(&text).unwrap();
+    assert_eq!(scenario.at_once().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(Scenario::parse(&toml::to_string(&scenario).unwrap()).unwrap(), scenario);
 }
 
 #[test]
