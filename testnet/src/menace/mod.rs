@@ -15,9 +15,12 @@
 //! - The wire: `wire` (bare QUIC), and a file per behaviour: [`slow_reader`], [`malformed`], [`oversized`], [`slow_writer`], [`streams`],
 //!   [`connections`], [`handshakes`].
 //!
+//! - [`command`]: `varangian-testnet menace`.
+//!
 //! A new one is a file and a row in [`registry`].
 
 pub mod bad_signatures;
+pub mod command;
 pub mod connections;
 pub mod counters;
 pub mod flood;
