@@ -291,7 +291,11 @@ impl Replica {
             let was_full = self.clients.is_full();
             let verdicts: Vec<_> = identities.iter().map(|identity| self.clients.turn(identity)).collect();
             let windows = self.clients.rows(identities.iter().map(|identity| identity.client).collect());
+            let timeout = self.pacing.timeout(&self.config);
             for (identity, verdict) in identities.iter().zip(&verdicts) {
+                if let Some(deadline) = self.pool.deadline(identity) {
+                    self.reign.waited(turn.now.saturating_add(timeout).saturating_sub(deadline));
+                }
                 self.pool.remove(identity);
                 if let Verdict::Run { floor } = verdict {
                     self.pool.remove_old(identity.client, *floor);
@@ -322,6 +326,8 @@ impl Replica {
             if checkpoint {
                 self.histories.insert(slot, self.history);
             }
+            let runs = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Run { .. })).count();
+            self.reign.ordered(slot, runs as u64, self.config.pipeline);
             self.pacing.progress(turn.now, &self.config);
             turn.push(Effect::Execute(Execution {
                 slot,

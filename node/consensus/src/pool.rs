@@ -223,6 +223,15 @@ impl Pool {
         self.deadlines.iter().filter_map(|(_, identity)| self.entries.get(identity)).map(|entry| &entry.command)
     }
 
+    /// By when this command's order is due, if it is armed.
+    #[must_use]
+    pub fn deadline(&self, identity: &Identity) -> Option<Millis> {
+        match self.entries.get(identity)?.stage {
+            Stage::Armed(deadline) => Some(deadline),
+            Stage::Waiting | Stage::Ready | Stage::Proposed => None,
+        }
+    }
+
     /// Whether this very command is still armed for this deadline.
     #[must_use]
     pub fn is_armed(&self, armed: &(Millis, Identity)) -> bool {

@@ -45,6 +45,7 @@ impl World<'_> {
 
     pub(super) fn heal(&mut self) -> Held {
         self.tell(|world| format!("HEALTHY from here on: {:?}", world.plan.core));
+        self.acknowledged_in_faults = self.checks.acknowledged() as u64;
         self.phase = Phase::Healthy { until: 0, together: None };
         let held_back = self.net.clear();
         for node in 0..self.nodes.len() {
