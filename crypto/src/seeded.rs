@@ -73,7 +73,6 @@ bugs! {
     PrunesTooMuch, "prunes-too-much", &[Normal], "a stable checkpoint also forgets the vote of the slot above it";
     ExecutesAcrossGaps, "executes-across-gaps", &[Normal], "a decided slot is executed before the one below it is decided";
     StatusSilent, "status-silent", &[Normal], "nobody ever says where it stands, so what is lost stays lost";
-    ShortfallUnnoticed, "shortfall-unnoticed", &[Normal], "a slow primary stays, as long as no time-out runs out";
     StaleTimeout, "stale-timeout", &[Normal], "a time-out counts although its command was ordered meanwhile";
     CertificatesCleared, "certificates-cleared", &[ViewChange], "a NEW-VIEW clears prepared certificates";
     NewViewNotDurable, "new-view-not-durable", &[ViewChange], "a view is entered before its NEW-VIEW is written";

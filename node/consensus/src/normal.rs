@@ -207,6 +207,7 @@ impl Replica {
             return;
         }
         entry.vote = Some(signed.statement);
+        self.reign.voted(slot, turn.now);
         let prepare = signed.statement.prepare();
         if seeded(Bug::VoteBeforePersist) {
             turn.push(Effect::Vote(Vote::Prepare(prepare)));
@@ -327,7 +328,10 @@ impl Replica {
                 self.histories.insert(slot, self.history);
             }
             let runs = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Run { .. })).count();
-            self.reign.ordered(slot, runs as u64, self.config.pipeline);
+            let share = batch
+                .as_ref()
+                .map_or(0, |batch| self.config.share_of_batch(batch.encoded().len(), batch.operation_count()));
+            self.reign.ordered(turn.now, slot, runs as u64, share, self.config.pipeline);
             self.pacing.progress(turn.now, &self.config);
             turn.push(Effect::Execute(Execution {
                 slot,

@@ -3,7 +3,8 @@
 //! - Time goes in windows of `T / 8`. In each a backup counts what was ordered, and how long the commands waited that it had handed on.
 //! - A window *falls short* if such a command waited for more than 3/2 of the normal wait while less than 3/4 of the normal number was ordered. Normal is the better of
 //!   what this reign has shown and of the lower median of the last reigns of other primaries.
-//! - It also does if such a command waited for more than `T / 8` and nobody else has reigned yet, or more than `n * A` others went before it: fair turns never take that long.
+//! - It also does if such a command waited for longer than an honest primary needs (`T / 8`, or 4 times what it takes from this backup's own vote to the slot's order), and
+//!   either nobody else has reigned yet and no batch was half full, or more than `n * A` others went before it: fair turns never take that long.
 //! - What is missing is a debt; a window that is served in full pays a third of a window back. A debt of 8 windows ends the view, as a time-out does.
 //! - Each view that ends in debt doubles the debt that ends the next one; calm halves it again. So where everybody is slow, views soon stay.
 //!
@@ -16,7 +17,6 @@ use crate::types::{Millis, Slot};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use varangian_crypto::ReplicaId;
-use varangian_crypto::seeded::{Bug, seeded};
 
 /// Windows in a time-out.
 const WINDOWS: u64 = 8;
@@ -32,6 +32,8 @@ const MAX_PATIENCE: u32 = 6;
 const CALM: u64 = 64;
 /// Windows that figures are smoothed over, and before which they show nothing.
 const SMOOTHING: u64 = 8;
+/// An honest primary has a command ordered within so many rounds of votes: it travels, waits for a place in the pipeline, and is voted for.
+const ROUNDS: u64 = 4;
 /// Waits below this part of the time-out are nobody's fault.
 const FLOOR: u64 = 32;
 
@@ -60,15 +62,23 @@ pub struct Reign {
     ordered: u64,
     /// The longest wait of a watched command that was ordered in it.
     waited: Millis,
+    /// One of its batches was half full: who waits may wait for others.
+    crowded: bool,
     rate: Smoothed,
     wait: Smoothed,
     shown: Shown,
+    /// From the own vote for a slot until it is ordered: what replicas take, whoever leads.
+    round: Smoothed,
+    /// The slot that this is taken of next, and when it was voted for.
+    voted: Option<(Slot, Millis)>,
     /// The oldest watched command, since it is late: how far everything was then, and commands that went before it since.
     late: Option<(Identity, Slot, u64)>,
     debt: u64,
     /// Doublings of the proof.
     patience: u32,
     calm: u64,
+    /// Primaries that this replica has given up for a shortfall since it started.
+    given_up: u64,
     /// What each primary showed in its last reign.
     past: BTreeMap<ReplicaId, Shown>,
 }
@@ -96,7 +106,11 @@ impl Smoothed {
             self.sum -= self.sum / SMOOTHING;
         }
         self.sum = self.sum.saturating_add(figure);
-        if self.count == SMOOTHING { Some(self.sum / SMOOTHING) } else { None }
+        if self.count == SMOOTHING { Some(self.mean()) } else { None }
+    }
+
+    const fn mean(&self) -> u64 {
+        if self.count == 0 { 0 } else { self.sum / self.count }
     }
 }
 
@@ -116,8 +130,20 @@ fn median(figures: impl Iterator<Item = u64>) -> u64 {
 }
 
 impl Reign {
-    /// A slot was ordered with so many commands that run.
-    pub fn ordered(&mut self, slot: Slot, commands: u64, pipeline: u64) {
+    /// This replica votes for a slot.
+    pub const fn voted(&mut self, slot: Slot, now: Millis) {
+        if self.voted.is_none() {
+            self.voted = Some((slot, now));
+        }
+    }
+
+    /// A slot was ordered with so many commands that run, and with a batch that takes this share of what one may hold.
+    pub fn ordered(&mut self, now: Millis, slot: Slot, commands: u64, share: u64, pipeline: u64) {
+        if let Some((_, at)) = self.voted.filter(|(voted, _)| *voted <= slot) {
+            self.round.add(now.saturating_sub(at));
+            self.voted = None;
+        }
+        self.crowded |= share >= 1 << 19;
         self.ordered = self.ordered.saturating_add(commands);
         // What was under way when the late command came went before it rightly.
         if let Some((_, since, overtaken)) = &mut self.late
@@ -141,16 +167,23 @@ impl Reign {
             self.patience = (self.patience + 1).min(MAX_PATIENCE);
             self.calm = 0;
         }
-        let Self { past, patience, calm, .. } = core::mem::take(self);
-        *self = Self { past, patience, calm, ..Self::default() };
+        let Self { past, patience, calm, round, given_up, .. } = core::mem::take(self);
+        *self = Self { past, patience, calm, round, given_up, ..Self::default() };
     }
 
     /// Nothing is judged just now.
     const fn pauses(&mut self) {
         self.since = None;
         self.late = None;
+        self.voted = None;
+        self.crowded = false;
         self.ordered = 0;
         self.waited = 0;
+    }
+
+    /// What an honest primary never takes.
+    fn long(&self, timeout: Millis) -> Millis {
+        (self.round.mean() * ROUNDS).clamp(timeout / WINDOWS, timeout / 2)
     }
 
     const fn proof(&self) -> u64 {
@@ -168,9 +201,9 @@ impl Reign {
     /// How much of a window is missing in this one; `None` if nobody waited too long.
     fn shortfall(&self, window: &Window, rate: u64, waited: Millis) -> Option<u64> {
         let (normal, compared) = self.normal(window.primary);
-        let long = window.timeout / WINDOWS;
+        let long = self.long(window.timeout);
         let overtaken = self.late.is_some_and(|(_, _, overtaken)| overtaken > window.turns);
-        if overtaken || (!compared && waited > long) {
+        if overtaken || (!compared && !self.crowded && waited > long) {
             return Some(WHOLE);
         }
         let normal_wait = if normal.wait == 0 { long } else { normal.wait * 3 / 2 / WHOLE };
@@ -183,7 +216,7 @@ impl Reign {
 
     /// Closes the window; whether the debt ends the view.
     fn close(&mut self, now: Millis, window: &Window) -> bool {
-        let long = window.timeout / WINDOWS;
+        let long = self.long(window.timeout);
         let rate = self.ordered.saturating_mul(window.base).saturating_mul(WHOLE) / window.elapsed.max(1);
         let waited = window.oldest.map_or(0, |(_, age)| age).max(self.waited);
         self.late = match (window.oldest, self.late) {
@@ -208,7 +241,7 @@ impl Reign {
             self.calm = 0;
             self.patience = self.patience.saturating_sub(1);
         }
-        (self.since, self.ordered, self.waited) = (Some(now), 0, 0);
+        (self.since, self.ordered, self.waited, self.crowded) = (Some(now), 0, 0, false);
         self.debt >= self.proof()
     }
 }
@@ -219,6 +252,12 @@ impl Replica {
         if self.phase == Phase::Active {
             self.reign.ends(self.config.primary(self.view));
         }
+    }
+
+    /// Primaries that it has given up for being slow or unfair, since it started.
+    #[must_use]
+    pub const fn shortfalls(&self) -> u64 {
+        self.reign.given_up
     }
 
     /// Closes a window, if it is time, and gives up a primary that is too much in debt.
@@ -254,7 +293,8 @@ impl Replica {
             issued: self.issued,
             turns: (self.config.quorums.n() * self.config.armed) as u64,
         };
-        if self.reign.close(turn.now, &window) && !seeded(Bug::ShortfallUnnoticed) {
+        if self.reign.close(turn.now, &window) {
+            self.reign.given_up += 1;
             self.start_view_change(turn, self.view.next());
         }
     }
