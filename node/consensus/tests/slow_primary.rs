@@ -79,8 +79,8 @@ impl<'a> Court<'a> {
 fn one_who_is_slow_from_the_first_slot_is_given_up_after_eight_windows() {
     let world = World::new(4);
     let mut court = Court::new(&world);
-    // One command is one window here; the first begins the first.
-    assert_eq!(court.until_given_up(50, LONG, 0), Some(9));
+    // One command is one window here.
+    assert_eq!(court.until_given_up(50, LONG, 0), Some(8));
     assert_eq!(court.view(), 1);
 }
 
@@ -150,8 +150,7 @@ fn after_a_shortfall_the_next_proof_is_twice_as_long() {
     court.until_given_up(50, LONG, 0).unwrap();
     court.next_view();
     assert_eq!(court.until_given_up(600, 5, 0), None);
-    // T is 2000 ms now.
-    let windows = court.until_given_up(100, 2 * LONG, 0).unwrap();
+    let windows = court.until_given_up(100, LONG + LONG / 2, 0).unwrap();
     assert!((16..=24).contains(&windows), "{windows} windows");
 }
 

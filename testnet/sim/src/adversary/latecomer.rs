@@ -2,6 +2,7 @@
 //!
 //! - A *slow primary* keeps each of its proposals for two ticks, that is, for up to two status intervals. A command that just missed one proposal waits
 //!   for two of them: four fifths of the time-out, so this primary stays in power.
+//! - One that is *slow by little* keeps each for one tick: commands are ordered before their clients ask everybody.
 //! - A primary that is *slow at times* keeps every eighth of its proposals for one tick: others wait for it, for slots are executed in order.
 //! - *Late votes*: PREPAREs and COMMITs come three ticks late, when all is over.
 //! - *Late in everything*: votes, bodies, answers and questions alike.
@@ -26,6 +27,8 @@ const KEPT: usize = 4096;
 pub enum Late {
     /// Its own proposals.
     Proposals,
+    /// The same, by less.
+    ProposalsALittle,
     /// Every eighth of them.
     SomeProposals,
     /// Its PREPAREs and COMMITs.
@@ -59,7 +62,9 @@ impl Latecomer {
 
     fn keeps(&self, hand: &Hand, saying: &Saying) -> bool {
         let kind = match self.late {
-            Late::Proposals => matches!(saying.name, "pre-prepare" | "batch") && hand.leads(saying.view),
+            Late::Proposals | Late::ProposalsALittle => {
+                matches!(saying.name, "pre-prepare" | "batch") && hand.leads(saying.view)
+            }
             Late::SomeProposals => {
                 matches!(saying.name, "pre-prepare" | "batch")
                     && hand.leads(saying.view)
@@ -73,7 +78,7 @@ impl Latecomer {
 
     fn keep(&mut self, to: ReplicaId, kept: Kept, io: &mut dyn Io) {
         let delay = match self.late {
-            Late::SomeProposals => 1,
+            Late::ProposalsALittle | Late::SomeProposals => 1,
             Late::Proposals => 2,
             Late::Votes | Late::All => 3,
         };

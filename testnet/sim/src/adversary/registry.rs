@@ -41,7 +41,7 @@ const HIDDEN_CERTIFICATE: &str = "a view change that hides a certificate";
 const TWO_CHECKPOINTS: &str = "two checkpoints for one slot";
 
 /// All kinds, in the order of the table of attacks.
-pub static ATTACKS: [Kind; 50] = [
+pub static ATTACKS: [Kind; 51] = [
     Kind {
         name: "silent",
         description: "sends nothing in the views that it leads",
@@ -59,6 +59,15 @@ pub static ATTACKS: [Kind; 50] = [
         evidence: &[],
         besides: &[],
         behaviour: || Box::new(Latecomer::new(Late::Proposals)),
+    },
+    Kind {
+        name: "slow-edge",
+        description: "as primary, keeps each proposal for one status interval: its clients hardly ever ask everybody",
+        rows: &[3],
+        defence: "waits and throughput are measured against what is normal; a debt ends the view",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::new(Latecomer::new(Late::ProposalsALittle)),
     },
     Kind {
         name: "slow-some",
