@@ -101,28 +101,36 @@ impl Setting {
     }
 }
 
+/// A debug build is slow: it plays the first of them only.
+fn played<T>(all: &[T], in_debug: usize) -> &[T] {
+    if cfg!(debug_assertions) { &all[..in_debug] } else { all }
+}
+
 #[test]
 fn a_slow_or_unfair_primary_costs_three_tenths_of_a_minute_at_most() {
-    for to_all in [0, 25] {
-        let setting = Setting { to_all, ..BUSY };
+    let attacks = [
+        "slow",
+        "slow-edge",
+        "starve",
+        "slow@slot=300..",
+        "slow-edge@slot=300..",
+        "slow@p=0.3,seed=1",
+        "slow-some",
+        "small-batches",
+        "censor",
+        "late",
+    ];
+    for to_all in played(&[25, 0], 1) {
+        let setting = Setting { to_all: *to_all, ..BUSY };
         let clean = setting.run(None).acknowledged_in_faults;
         assert!(clean < setting.commands, "the clients were idle at the end");
-        for attack in [
-            "slow",
-            "slow@slot=300..",
-            "slow-edge",
-            "slow-edge@slot=300..",
-            "slow-some",
-            "slow@p=0.3,seed=1",
-            "small-batches",
-            "starve",
-            "censor",
-            "late",
-        ] {
+        for attack in played(&attacks, 2) {
             let attacked = setting.run(Some(attack));
             let percent = attacked.acknowledged_in_faults * 100 / clean;
             println!("{to_all} {attack}: {percent} %, {} views", attacked.views);
-            //assert!(percent >= 70, "{attack}: {percent} % of {clean} commands, {} views", attacked.views);
+            assert!(percent >= 70, "{attack}: {percent} % of {clean} commands, {} views", attacked.views);
+            let deposed = attacked.probes.of(Probe::ShortfallDeposed) > 0;
+            assert!(deposed || !attack.starts_with("slow") || *attack == "slow-some", "{attack}: by a time-out");
         }
     }
 }
@@ -162,11 +170,12 @@ fn nobody_honest_is_deposed_whatever_the_load() {
             Setting { delay: 500, base_timeout: 500, commands: 6000, at: |number| number * 5000, to_all: 100, ..BUSY },
         ),
     ];
-    for (name, setting) in settings {
+    for (name, setting) in played(&settings, 3) {
         let outcome = setting.run(None);
-        assert_eq!(outcome.probes.of(Probe::ShortfallDeposed), 0, "{name}");
-        // Where much is lost time-outs run out, too.
-        assert!(outcome.views == 0 || setting.loss > 10_000, "{name}: {} views", outcome.views);
+        // Where one message in twenty is lost for good, time-outs run out too, and it takes a view to see that this is normal.
+        let most = if setting.loss > 10_000 { 2 } else { 0 };
+        assert!(outcome.views <= most, "{name}: {} views", outcome.views);
+        assert!(most > 0 || outcome.probes.of(Probe::ShortfallDeposed) == 0, "{name}");
         assert!(
             outcome.acknowledged_in_faults * 10 > setting.commands * 8,
             "{name}: {}",

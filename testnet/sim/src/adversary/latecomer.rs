@@ -68,7 +68,7 @@ impl Latecomer {
             Late::SomeProposals => {
                 matches!(saying.name, "pre-prepare" | "batch")
                     && hand.leads(saying.view)
-                    && saying.slot.is_some_and(|slot| slot.0.is_multiple_of(8))
+                    && saying.slot.is_some_and(|slot| slot.0 % 8 == 5)
             }
             Late::Votes => matches!(saying.name, "prepare" | "commit"),
             Late::All => true,

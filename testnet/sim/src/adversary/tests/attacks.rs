@@ -8,17 +8,21 @@ use varangian_consensus::{Command, Message, Phase};
 use varangian_crypto::ReplicaId;
 
 /// Attacks that cost a primary its view, in a calm network under commands of several clients.
-const DEPOSED: [&str; 14] = [
+const DEPOSED: [&str; 18] = [
     "silent",
+    "slow",
+    "small-batches",
     "equivocate",
     "equivocate-other",
     "equivocate-one",
     "censor",
+    "starve",
     "bad-signature",
     "huge",
     "out-of-window",
     "null-proposal",
     "bodiless",
+    "bodiless-partly",
     "late",
     "collude",
     "amnesia",
