@@ -110,7 +110,10 @@ impl Smoothed {
     }
 
     const fn mean(&self) -> u64 {
-        if self.count == 0 { 0 } else { self.sum / self.count }
+        match self.sum.checked_div(self.count) {
+            Some(mean) => mean,
+            None => 0,
+        }
     }
 }
 

@@ -338,7 +338,7 @@ fn a_failed_step_changes_nothing() {
 
 #[test]
 fn a_failed_step_changes_nothing_among_seven() {
-    let (outcomes, slots, views) = campaign(7, 5, 6, 2500);
+    let (outcomes, slots, views) = campaign(7, 5, 5, 4000);
     println!("{slots} slots decided, {views} views passed, outcomes: {outcomes:?}");
     assert!(slots > 5 && views > 5, "the runs got nowhere: {slots} slots, {views} views");
 }
