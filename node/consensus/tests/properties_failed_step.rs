@@ -136,7 +136,8 @@ impl<'a> Swarm<'a> {
     }
 
     fn turn(&mut self) {
-        self.now += self.rng.below(60);
+        // A message takes a hundred turns, and less than a time-out.
+        self.now += self.rng.below(6);
         let to = self.rng.below(self.honest.into()) as u16;
         match self.rng.below(100) {
             0..=61 if !self.under_way.is_empty() => {
@@ -338,7 +339,7 @@ fn a_failed_step_changes_nothing() {
 
 #[test]
 fn a_failed_step_changes_nothing_among_seven() {
-    let (outcomes, slots, views) = campaign(7, 5, 5, 4000);
+    let (outcomes, slots, views) = campaign(7, 5, 5, 2500);
     println!("{slots} slots decided, {views} views passed, outcomes: {outcomes:?}");
     assert!(slots > 5 && views > 5, "the runs got nowhere: {slots} slots, {views} views");
 }
