@@ -110,6 +110,14 @@ impl Config {
         slot.0 > 0 && slot.0.is_multiple_of(self.interval)
     }
 
+    /// What a command takes of a batch, of its bytes or of its operations, whichever is more; a whole batch is 2^20, nothing is 0.
+    #[must_use]
+    pub fn share_of_batch(&self, bytes: usize, operations: u64) -> u64 {
+        let (bytes, batch_bytes) = (bytes as u64, (self.batch_bytes as u64).max(1));
+        let of = |part: u64, whole: u64| part.saturating_mul(1 << 20) / whole;
+        of(bytes, batch_bytes).max(of(operations, self.batch_operations.max(1))).max(1)
+    }
+
     /// How often a replica with something outstanding says where it stands.
     #[must_use]
     pub const fn status_interval(&self) -> Millis {

@@ -14,8 +14,8 @@
 //! - `normal`: pre-prepare, prepare, commit, execute (§4.2); `bodies`: the batches that votes name.
 //! - `checkpoint`: stable checkpoints and the window (§4.3).
 //! - [`order`], `view_change`: what a new view carries over, and how it comes about (§4.4).
-//! - `pacing`: time-outs; `exchange`: nothing lost once is lost for good; `recovery`: restarts.
-//! - [`client_table`]: exactly-once; [`pool`]: commands that wait, fairly; [`tally`]: votes by sender; [`evidence`]: proofs of misbehaviour.
+//! - `pacing`: time-outs; `reign`: slow and unfair primaries; `exchange`: nothing lost once is lost for good; `recovery`: restarts.
+//! - [`client_table`]: exactly-once; [`pool`]: commands that wait, `turns`: fairly; [`tally`]: votes by sender; [`evidence`]: proofs of misbehaviour.
 //! - [`config`]: the genesis' numbers; `invariants`: what is true after every step.
 
 #![no_std]
@@ -46,6 +46,8 @@ mod normal;
 mod pacing;
 mod peers;
 mod recovery;
+mod reign;
+mod turns;
 mod view_change;
 
 pub use batch::{Batch, BatchError, NULL_BATCH};

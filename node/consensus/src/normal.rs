@@ -207,6 +207,7 @@ impl Replica {
             return;
         }
         entry.vote = Some(signed.statement);
+        self.reign.voted(slot, turn.now);
         let prepare = signed.statement.prepare();
         if seeded(Bug::VoteBeforePersist) {
             turn.push(Effect::Vote(Vote::Prepare(prepare)));
@@ -291,7 +292,11 @@ impl Replica {
             let was_full = self.clients.is_full();
             let verdicts: Vec<_> = identities.iter().map(|identity| self.clients.turn(identity)).collect();
             let windows = self.clients.rows(identities.iter().map(|identity| identity.client).collect());
+            let timeout = self.pacing.timeout(&self.config);
             for (identity, verdict) in identities.iter().zip(&verdicts) {
+                if let Some(deadline) = self.pool.deadline(identity) {
+                    self.reign.waited(turn.now.saturating_add(timeout).saturating_sub(deadline));
+                }
                 self.pool.remove(identity);
                 if let Verdict::Run { floor } = verdict {
                     self.pool.remove_old(identity.client, *floor);
@@ -322,6 +327,11 @@ impl Replica {
             if checkpoint {
                 self.histories.insert(slot, self.history);
             }
+            let runs = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Run { .. })).count();
+            let share = batch
+                .as_ref()
+                .map_or(0, |batch| self.config.share_of_batch(batch.encoded().len(), batch.operation_count()));
+            self.reign.ordered(turn.now, slot, runs as u64, share, self.config.pipeline);
             self.pacing.progress(turn.now, &self.config);
             turn.push(Effect::Execute(Execution {
                 slot,

@@ -1,17 +1,17 @@
 //! Commands that wait for their order: admission, fairness, arming.
 //!
 //! Keyed by (client, sequence), not by bytes. Every client has its share, so nobody's flood takes another's place; a primary
-//! serves its own clients and each backup in turn, and within each the clients in turn. A backup arms at most `A` commands: those
+//! serves its own clients and each backup in turn, and within each the clients in turn, by what their commands take of a batch. A backup arms at most `A` commands: those
 //! it has handed to the primary, and whose deadline it watches; the rest wait unarmed.
 
 use crate::client_table::{ClientTable, Outcome};
 use crate::command::{Command, Identity};
 use crate::config::Config;
 use crate::effect::Ignored;
+use crate::turns::{FairQueue, Turns};
 use crate::types::{Millis, Sequence};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::ops::Bound;
 use varangian_crypto::{ClientKey, ReplicaId};
 
 /// Where a command came from.
@@ -43,13 +43,6 @@ struct Entry {
     stage: Stage,
 }
 
-/// Identities in an order that serves clients in turn, each client's lowest sequence first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct FairQueue {
-    clients: BTreeMap<ClientKey, BTreeSet<Sequence>>,
-    served: Option<ClientKey>,
-}
-
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Pool {
@@ -61,7 +54,7 @@ pub struct Pool {
     waiting: FairQueue,
     deadlines: BTreeSet<(Millis, Identity)>,
     ready: BTreeMap<Source, FairQueue>,
-    served: Option<Source>,
+    sources: Turns<Source>,
     ready_bytes: usize,
     ready_operations: u64,
 }
@@ -73,38 +66,6 @@ pub enum Role {
     Primary,
     /// It hands them on, or keeps them until there is a primary.
     Backup,
-}
-
-impl FairQueue {
-    fn push(&mut self, identity: Identity) {
-        self.clients.entry(identity.client).or_default().insert(identity.sequence);
-    }
-
-    fn remove(&mut self, identity: &Identity) {
-        if let Some(sequences) = self.clients.get_mut(&identity.client) {
-            sequences.remove(&identity.sequence);
-            if sequences.is_empty() {
-                self.clients.remove(&identity.client);
-            }
-        }
-    }
-
-    /// The identity whose turn it is.
-    fn peek(&self) -> Option<Identity> {
-        let after = self.served.map_or(Bound::Unbounded, Bound::Excluded);
-        let (client, sequences) =
-            self.clients.range((after, Bound::Unbounded)).next().or_else(|| self.clients.iter().next())?;
-        sequences.first().map(|sequence| Identity { client: *client, sequence: *sequence })
-    }
-
-    fn take(&mut self, identity: &Identity) {
-        self.remove(identity);
-        self.served = Some(identity.client);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.clients.is_empty()
-    }
 }
 
 impl Pool {
@@ -190,6 +151,7 @@ impl Pool {
         self.waiting = FairQueue::default();
         self.deadlines.clear();
         self.ready.clear();
+        self.sources = Turns::default();
         self.ready_bytes = 0;
         self.ready_operations = 0;
         let identities: Vec<_> = self.entries.keys().copied().collect();
@@ -205,7 +167,8 @@ impl Pool {
             return None;
         }
         let identity = self.waiting.peek()?;
-        self.waiting.take(&identity);
+        // Places among the armed are what is scarce: one command, one turn.
+        self.waiting.take(&identity, 1);
         self.deadlines.insert((deadline, identity));
         let entry = self.entries.get_mut(&identity)?;
         entry.stage = Stage::Armed(deadline);
@@ -221,6 +184,15 @@ impl Pool {
     /// The armed commands, the earliest deadline first.
     pub fn armed_commands(&self) -> impl Iterator<Item = &Command> {
         self.deadlines.iter().filter_map(|(_, identity)| self.entries.get(identity)).map(|entry| &entry.command)
+    }
+
+    /// By when this command's order is due, if it is armed.
+    #[must_use]
+    pub fn deadline(&self, identity: &Identity) -> Option<Millis> {
+        match self.entries.get(identity)?.stage {
+            Stage::Armed(deadline) => Some(deadline),
+            Stage::Waiting | Stage::Ready | Stage::Proposed => None,
+        }
     }
 
     /// Whether this very command is still armed for this deadline.
@@ -255,9 +227,10 @@ impl Pool {
             if bytes > config.batch_bytes || operations > config.batch_operations {
                 break;
             }
-            self.served = Some(source);
+            let cost = config.share_of_batch(command.encoded().len(), command.operation_count().into());
+            self.sources.serve(source, cost);
             if let Some(queue) = self.ready.get_mut(&source) {
-                queue.served = Some(identity.client);
+                queue.take(&identity, cost);
             }
             self.mark_proposed(&identity);
             batch.push(command);
@@ -268,7 +241,7 @@ impl Pool {
     /// Whether there is anything to propose.
     #[must_use]
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        self.sources.next().is_some()
     }
 
     /// Commands held.
@@ -310,7 +283,11 @@ impl Pool {
                     entry.stage = Stage::Ready;
                     self.ready_bytes += entry.command.encoded().len();
                     self.ready_operations += u64::from(entry.command.operation_count());
-                    self.ready.entry(entry.source).or_default().push(identity);
+                    let queue = self.ready.entry(entry.source).or_default();
+                    if queue.is_empty() {
+                        self.sources.join(entry.source);
+                    }
+                    queue.push(identity);
                 }
             }
         }
@@ -330,7 +307,7 @@ impl Pool {
                 if let Some(queue) = self.ready.get_mut(&entry.source) {
                     queue.remove(identity);
                     if queue.is_empty() {
-                        self.ready.remove(&entry.source);
+                        self.sources.leave(entry.source);
                     }
                 }
             }
@@ -346,9 +323,7 @@ impl Pool {
 
     /// Sources in turn, each source's clients in turn.
     fn next_ready(&self) -> Option<(Source, Identity)> {
-        let after = self.served.map_or(Bound::Unbounded, Bound::Excluded);
-        let (source, queue) =
-            self.ready.range((after, Bound::Unbounded)).next().or_else(|| self.ready.iter().next())?;
-        queue.peek().map(|identity| (*source, identity))
+        let source = self.sources.next()?;
+        self.ready.get(&source)?.peek().map(|identity| (source, identity))
     }
 }

@@ -9,6 +9,7 @@ use crate::effect::{Effect, Executed, NewViewDraft, Record, Vote};
 use crate::pacing::Pacing;
 use crate::peers::Peers;
 use crate::pool::Pool;
+use crate::reign::Reign;
 use crate::replica::{Phase, Replica, SlotLog, Turn};
 use crate::types::{Millis, Slot, View};
 use crate::vote::{Checkpoint, NewView, PrePrepare, PreparedCertificate, StableCheckpoint};
@@ -143,6 +144,7 @@ impl Replica {
             view_changes: BTreeMap::new(),
             pool: Pool::default(),
             pacing: Pacing::default(),
+            reign: Reign::default(),
             peers: Peers::default(),
             accusations: BTreeSet::new(),
             stopped: None,

@@ -10,6 +10,7 @@ use crate::message::Delivery;
 use crate::pacing::Pacing;
 use crate::peers::Peers;
 use crate::pool::{Pool, Role, Source};
+use crate::reign::Reign;
 use crate::tally::Tally;
 use crate::types::{Millis, Slot, View};
 use crate::vote::{
@@ -112,6 +113,7 @@ pub struct Replica {
     pub(crate) clients: ClientTable,
     pub(crate) pool: Pool,
     pub(crate) pacing: Pacing,
+    pub(crate) reign: Reign,
     pub(crate) peers: Peers,
     /// By whom, what, and where.
     pub(crate) accusations: BTreeSet<(ReplicaId, &'static str, View, Slot)>,
@@ -225,6 +227,7 @@ impl Replica {
             return;
         }
         self.execute_decided(turn);
+        self.judge_primary(turn);
         self.go_on_catching_up(turn);
         self.propose(turn);
         self.arm_commands(turn);

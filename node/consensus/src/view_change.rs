@@ -26,6 +26,7 @@ impl Replica {
         reason = "a promise without what is prepared would lose decided slots: better none at all"
     )]
     pub(crate) fn start_view_change(&mut self, turn: &mut Turn<'_>, view: View) {
+        self.leave_view();
         self.view = view;
         self.phase = Phase::Changing;
         self.pacing.view_failed(&self.config);
@@ -202,6 +203,7 @@ impl Replica {
 
     /// Votes in the view from here on, first for what it carries over.
     fn enter(&mut self, turn: &mut Turn<'_>, signed: Signed<NewView>) {
+        self.leave_view();
         if let Some(proved) = self.adopt_new_view(signed) {
             self.settle_checkpoint(turn, proved);
         }

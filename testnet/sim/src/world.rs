@@ -68,6 +68,8 @@ pub struct Outcome {
     pub probes: Probes,
     /// Commands that clients hold to be done.
     pub acknowledged: u64,
+    /// Of these, before faults ended.
+    pub acknowledged_in_faults: u64,
     /// How long clients waited for them, added up.
     pub waited: Micros,
     /// Slots agreed on.
@@ -119,6 +121,7 @@ pub struct World<'a> {
     steps: u64,
     crashes: u64,
     waited: Micros,
+    acknowledged_in_faults: u64,
     /// Highest view of an honest replica.
     views: u64,
     phase: healthy::Phase,
@@ -141,6 +144,7 @@ pub fn run(plan: &Plan, run: Run) -> Outcome {
                 time: 0,
                 probes: Probes::default(),
                 acknowledged: 0,
+                acknowledged_in_faults: 0,
                 waited: 0,
                 slots: 0,
                 views: 0,
@@ -201,6 +205,7 @@ impl<'a> World<'a> {
             steps: 0,
             crashes: 0,
             waited: 0,
+            acknowledged_in_faults: 0,
             views: 0,
             phase: healthy::Phase::Safety,
             edge: None,
@@ -286,6 +291,7 @@ impl<'a> World<'a> {
             time: self.queue.now(),
             probes: self.probes,
             acknowledged: self.checks.acknowledged() as u64,
+            acknowledged_in_faults: self.acknowledged_in_faults,
             waited: self.waited,
             slots: self.checks.last().0,
             views: self.views,

@@ -134,7 +134,8 @@ impl<'a> Swarm<'a> {
     }
 
     fn turn(&mut self) {
-        self.now += self.rng.below(60);
+        // A message takes a hundred turns, and less than a time-out.
+        self.now += self.rng.below(6);
         let to = self.rng.below(self.honest.into()) as u16;
         match self.rng.below(100) {
             0..=61 if !self.under_way.is_empty() => {

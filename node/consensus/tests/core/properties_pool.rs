@@ -229,10 +229,13 @@ proptest! {
         }
     }
 
-    /// Sources in turn, and each source's clients in turn: of any two with something left, neither is served twice more than the other.
+    /// Sources in turn, and each source's clients in turn, by what their commands take of a batch: of any two with something left, neither gets more than
+    /// one command ahead of the other, however large.
     #[test]
     fn a_primary_serves_sources_and_clients_in_turn(counts in prop::collection::vec(0..6_usize, 16)) {
         let config = Config { pool_commands: 64, armed: 64, batch_operations: 3, pool_bytes: 1 << 20, ..WORLD.config(0) };
+        let cost = |command: &Command| config.share_of_batch(command.encoded().len(), command.operation_count().into());
+        let largest = COMMANDS.iter().flatten().map(cost).max().unwrap();
         let mut pool = Pool::default();
         let mut left: BTreeMap<Source, BTreeMap<usize, usize>> = BTreeMap::new();
         let mut origin = BTreeMap::new();
@@ -246,24 +249,24 @@ proptest! {
                 *left.entry(source(number)).or_default().entry(client).or_default() += 1;
             }
         }
-        let mut served: BTreeMap<Source, BTreeMap<usize, usize>> = BTreeMap::new();
+        let mut served: BTreeMap<Source, BTreeMap<usize, u64>> = BTreeMap::new();
         while pool.has_ready() {
             for command in pool.take_batch(&config) {
                 let (from, client) = origin[&command.identity()];
-                *served.entry(from).or_default().entry(client).or_default() += 1;
+                *served.entry(from).or_default().entry(client).or_default() += cost(&command);
                 *left.get_mut(&from).unwrap().get_mut(&client).unwrap() -= 1;
-                let total = |source: &Source| served.get(source).map_or(0, |clients| clients.values().sum::<usize>());
+                let total = |source: &Source| served.get(source).map_or(0, |clients| clients.values().sum::<u64>());
                 let waiting: Vec<_> = left.iter().filter(|(_, clients)| clients.values().any(|count| *count > 0)).map(|(source, _)| source).collect();
                 for one in &waiting {
                     for other in &waiting {
-                        prop_assert!(total(one) <= total(other) + 1, "{:?} before {:?}", one, other);
+                        prop_assert!(total(one) <= total(other) + largest, "{:?} before {:?}", one, other);
                     }
                 }
                 let of = |client: &usize| served.get(&from).and_then(|clients| clients.get(client)).copied().unwrap_or(0);
                 let clients: Vec<_> = left[&from].iter().filter(|(_, count)| **count > 0).map(|(client, _)| client).collect();
                 for one in &clients {
                     for other in &clients {
-                        prop_assert!(of(one) <= of(other) + 1, "client {} before {}", one, other);
+                        prop_assert!(of(one) <= of(other) + largest, "client {} before {}", one, other);
                     }
                 }
             }
@@ -349,5 +352,70 @@ fn a_crowded_primary_keeps_a_places_per_backup() {
     for sequence in 1..=world.config(0).armed as u64 {
         let command = world.command_of(3, sequence, &[&body]).into_inner();
         assert_eq!(primary.hear(2, Message::Command(command)), Ok(()), "place {sequence} of the backup");
+    }
+}
+
+/// An honest client's one command among those of a client that fills its share, each of whole batches: it is in the next batch, or in the one after.
+#[test]
+fn a_flooding_client_holds_another_up_for_one_batch_at_most() {
+    let config = Config { batch_operations: 8, pool_commands: 16, pool_bytes: 1 << 20, ..WORLD.config(0) };
+    for (operations, served_before) in [(1, 0), (1, 5), (3, 2), (8, 0), (8, 3)] {
+        for honest in [0, 1] {
+            let mut pool = Pool::default();
+            let flood = |sequence: u64| {
+                let operations: Vec<&[u8]> = vec![b"x"; operations];
+                WORLD.command_of(1 - honest, sequence, &operations).into_inner()
+            };
+            for sequence in 1..=16 {
+                pool.insert(flood(sequence), Source::Client, Role::Primary, &config).unwrap();
+            }
+            assert_eq!(pool.insert(flood(17), Source::Client, Role::Primary, &config), Err(Ignored::Busy));
+            for _ in 0..served_before {
+                pool.take_batch(&Config { batch_operations: operations as u64, ..config.clone() });
+            }
+            let single = WORLD.command_of(honest, 1, &[b"y"]).into_inner();
+            pool.insert(single.clone(), Source::Client, Role::Primary, &config).unwrap();
+            let batches = [pool.take_batch(&config), pool.take_batch(&config)];
+            assert!(
+                batches.iter().any(|batch| batch.contains(&single)),
+                "{operations} operations, {served_before} served"
+            );
+        }
+    }
+}
+
+/// A client whose commands are 8 operations each gets no more operations than one with single ones, whether its commands wait together or one by one.
+#[test]
+fn large_commands_buy_no_larger_share() {
+    let config = Config { batch_operations: 8, pool_commands: 64, pool_bytes: 1 << 20, ..WORLD.config(0) };
+    for one_by_one in [false, true] {
+        let mut pool = Pool::default();
+        let large = |sequence: u64| WORLD.command_of(0, sequence, &[&b"x"[..]; 8]).into_inner();
+        for sequence in 1..=48 {
+            let single = WORLD.command_of(1, sequence, &[b"y"]).into_inner();
+            pool.insert(single, Source::Client, Role::Primary, &config).unwrap();
+        }
+        let (mut next, mut shares) = (1, [0_u32; 2]);
+        for _ in 0..8 {
+            for _ in 0..if one_by_one { 1 } else { 4 } {
+                if pool
+                    .insert(
+                        large(next),
+                        Source::Client,
+                        Role::Primary,
+                        &Config { pool_commands: if one_by_one { 1 } else { 64 }, ..config.clone() },
+                    )
+                    .is_ok()
+                {
+                    next += 1;
+                }
+            }
+            for command in pool.take_batch(&config) {
+                let client = usize::from(command.client() != WORLD.clients[0].client_key());
+                shares[client] += command.operation_count();
+                pool.remove(&command.identity());
+            }
+        }
+        assert!(shares[0] <= shares[1] + 8 && shares[1] <= shares[0] + 16, "{shares:?}, one by one: {one_by_one}");
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! - A *slow primary* keeps each of its proposals for two ticks, that is, for up to two status intervals. A command that just missed one proposal waits
 //!   for two of them: four fifths of the time-out, so this primary stays in power.
+//! - One that is *slow by little* keeps each for one tick: commands are ordered before their clients ask everybody.
+//! - A primary that is *slow at times* keeps every eighth of its proposals for one tick: others wait for it, for slots are executed in order.
 //! - *Late votes*: PREPAREs and COMMITs come three ticks late, when all is over.
 //! - *Late in everything*: votes, bodies, answers and questions alike.
 //!
 //! Its own core counts its own votes in time. A tick is a status interval while anything is outstanding ([`Behaviour::tick`]).
 //!
-//! Defence: quorums do not wait for the slowest. Against the slow primary, floors for throughput and delay. Lateness is never evidence.
+//! Defence: quorums do not wait for the slowest. A slow primary is measured against what is normal, and deposed. Lateness is never evidence.
 
 use super::behaviour::Behaviour;
 use super::hand::Hand;
@@ -25,6 +27,10 @@ const KEPT: usize = 4096;
 pub enum Late {
     /// Its own proposals.
     Proposals,
+    /// The same, by less.
+    ProposalsALittle,
+    /// Every eighth of them.
+    SomeProposals,
     /// Its PREPAREs and COMMITs.
     Votes,
     /// Everything.
@@ -56,7 +62,14 @@ impl Latecomer {
 
     fn keeps(&self, hand: &Hand, saying: &Saying) -> bool {
         let kind = match self.late {
-            Late::Proposals => matches!(saying.name, "pre-prepare" | "batch") && hand.leads(saying.view),
+            Late::Proposals | Late::ProposalsALittle => {
+                matches!(saying.name, "pre-prepare" | "batch") && hand.leads(saying.view)
+            }
+            Late::SomeProposals => {
+                matches!(saying.name, "pre-prepare" | "batch")
+                    && hand.leads(saying.view)
+                    && saying.slot.is_some_and(|slot| slot.0 % 8 == 5)
+            }
             Late::Votes => matches!(saying.name, "prepare" | "commit"),
             Late::All => true,
         };
@@ -64,7 +77,11 @@ impl Latecomer {
     }
 
     fn keep(&mut self, to: ReplicaId, kept: Kept, io: &mut dyn Io) {
-        let delay = if self.late == Late::Proposals { 2 } else { 3 };
+        let delay = match self.late {
+            Late::ProposalsALittle | Late::SomeProposals => 1,
+            Late::Proposals => 2,
+            Late::Votes | Late::All => 3,
+        };
         self.kept.push_back((self.ticks.wrapping_add(delay), to, kept));
         if self.kept.len() > KEPT {
             self.release(io);

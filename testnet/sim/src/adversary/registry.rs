@@ -41,7 +41,7 @@ const HIDDEN_CERTIFICATE: &str = "a view change that hides a certificate";
 const TWO_CHECKPOINTS: &str = "two checkpoints for one slot";
 
 /// All kinds, in the order of the table of attacks.
-pub static ATTACKS: [Kind; 47] = [
+pub static ATTACKS: [Kind; 51] = [
     Kind {
         name: "silent",
         description: "sends nothing in the views that it leads",
@@ -55,10 +55,37 @@ pub static ATTACKS: [Kind; 47] = [
         name: "slow",
         description: "as primary, keeps each proposal for two status intervals, just under the time-out",
         rows: &[3],
-        defence: "floors for throughput and delay; lateness alone deposes nobody",
+        defence: "waits and throughput are measured against what is normal; a debt ends the view",
         evidence: &[],
         besides: &[],
         behaviour: || Box::new(Latecomer::new(Late::Proposals)),
+    },
+    Kind {
+        name: "slow-edge",
+        description: "as primary, keeps each proposal for one status interval: its clients hardly ever ask everybody",
+        rows: &[3],
+        defence: "waits and throughput are measured against what is normal; a debt ends the view",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::new(Latecomer::new(Late::ProposalsALittle)),
+    },
+    Kind {
+        name: "slow-some",
+        description: "as primary, keeps every eighth proposal for one status interval, and is honest in between",
+        rows: &[3],
+        defence: "what is missing is a debt, however it is spread; it ends the view",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::new(Latecomer::new(Late::SomeProposals)),
+    },
+    Kind {
+        name: "small-batches",
+        description: "as primary, proposes one command at a time",
+        rows: &[3],
+        defence: "waits and throughput are measured against what is normal",
+        evidence: &[],
+        besides: &[HIDDEN_CERTIFICATE],
+        behaviour: || Box::new(RetellingPrimary::new(Telling::Single, Audience::All)),
     },
     Kind {
         name: "equivocate",
@@ -104,6 +131,15 @@ pub static ATTACKS: [Kind; 47] = [
         evidence: &[],
         besides: &[HIDDEN_CERTIFICATE],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Censored, Audience::All)),
+    },
+    Kind {
+        name: "starve",
+        description: "as primary, serves one client at once and all others sixteen slots later",
+        rows: &[4],
+        defence: "the waits of all clients' commands count; fair turns never take that long",
+        evidence: &[],
+        besides: &[HIDDEN_CERTIFICATE],
+        behaviour: || Box::new(RetellingPrimary::new(Telling::Starved, Audience::All)),
     },
     Kind {
         name: "bad-signature",

@@ -1,12 +1,17 @@
 //! What a [`RetellingPrimary`](super::retelling_primary::RetellingPrimary) makes of a batch of its core.
 
 use super::hand::Hand;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use varangian_consensus::{Batch, Command, NULL_BATCH, Slot};
 use varangian_crypto::{ClientKey, Digest};
 
 /// The place of the signature in a command's bytes.
 const SIGNATURE_AT: usize = 40;
+/// Slots that starved clients wait.
+const LATER: u64 = 16;
+/// Commands that are kept back at most.
+const KEPT: usize = 256;
 /// Further than any window will ever reach.
 const FAR: u64 = 1 << 40;
 
@@ -19,6 +24,10 @@ pub enum Telling {
     Other,
     /// Without the commands of one client: that of the first command that it ever proposes. A batch that has no others is told as the last one again.
     Censored,
+    /// Commands of one client, that of the first command that it ever proposes, at once; those of the others sixteen slots later.
+    Starved,
+    /// One command, the one that has waited longest.
+    Single,
     /// Every command twice, behind those of the last batch.
     Repeated,
     /// The first command's signature is not its client's.
@@ -46,13 +55,15 @@ pub struct Teller {
     victim: Option<ClientKey>,
     /// The last batch that was told.
     last: Option<Arc<Batch>>,
+    /// Commands that were left out, and the slot from which on they are told.
+    kept: VecDeque<(Slot, Command)>,
 }
 
 impl Teller {
     /// In this manner.
     #[must_use]
     pub const fn new(telling: Telling) -> Self {
-        Self { telling, victim: None, last: None }
+        Self { telling, victim: None, last: None, kept: VecDeque::new() }
     }
 
     /// Another story of this proposal; `None` where there is none.
@@ -65,6 +76,8 @@ impl Teller {
             Telling::Reordered => reordered(batch).filter(|told| fits(hand, told)),
             Telling::Other => other(batch).filter(|told| fits(hand, told)),
             Telling::Censored => self.censored(batch),
+            Telling::Starved => self.starved(hand, slot, batch),
+            Telling::Single => self.single(batch),
             Telling::Repeated => self.repeated(hand, batch),
             Telling::Unsigned => unsigned(batch),
             Telling::Huge => huge(hand, batch),
@@ -82,6 +95,28 @@ impl Teller {
         };
         let others = batch.commands().iter().filter(|command| command.client() != victim).cloned().collect();
         Batch::new(others).or_else(|| self.last.as_deref().cloned())
+    }
+
+    fn starved(&mut self, hand: &Hand, slot: Slot, batch: &Batch) -> Option<Batch> {
+        let favourite = *self.victim.get_or_insert(batch.commands().first()?.client());
+        let (mut told, others): (Vec<_>, Vec<_>) =
+            batch.commands().iter().cloned().partition(|command| command.client() == favourite);
+        self.kept.extend(others.into_iter().map(|command| (slot.plus(LATER), command)));
+        while self.kept.front().is_some_and(|(due, _)| *due <= slot || told.is_empty() || self.kept.len() > KEPT) {
+            told.extend(self.kept.pop_front().map(|(_, command)| command));
+            if Batch::new(told.clone()).is_none_or(|told| !fits(hand, &told)) {
+                self.kept.extend(told.pop().map(|command| (slot, command)));
+                break;
+            }
+        }
+        Batch::new(told)
+    }
+
+    fn single(&mut self, batch: &Batch) -> Option<Batch> {
+        self.kept.extend(batch.commands().iter().map(|command| (Slot::GENESIS, command.clone())));
+        let surplus = self.kept.len().saturating_sub(KEPT);
+        self.kept.drain(..surplus);
+        Batch::new(self.kept.pop_front().map(|(_, command)| command).into_iter().collect())
     }
 
     fn repeated(&self, hand: &Hand, batch: &Batch) -> Option<Batch> {

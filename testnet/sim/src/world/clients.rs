@@ -62,7 +62,7 @@ impl Clients {
             honest: plan.honest_clients.into(),
             limit: usize::try_from(limit).unwrap_or(1),
             span: window,
-            first_retry: parameters.base_timeout_ms * 1000,
+            first_retry: parameters.base_timeout_ms * 500,
             longest_retry: parameters.max_timeout_ms * 1000,
         }
     }

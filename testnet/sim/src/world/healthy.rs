@@ -45,6 +45,7 @@ impl World<'_> {
 
     pub(super) fn heal(&mut self) -> Held {
         self.tell(|world| format!("HEALTHY from here on: {:?}", world.plan.core));
+        self.acknowledged_in_faults = self.checks.acknowledged() as u64;
         self.phase = Phase::Healthy { until: 0, together: None };
         let held_back = self.net.clear();
         for node in 0..self.nodes.len() {
@@ -213,6 +214,8 @@ impl World<'_> {
         let pipeline = highest.since(replica.issued()) >= config.pipeline && config.pipeline > 1;
         let waits = armed >= config.armed && pool > armed;
         let seen = std::mem::replace(&mut at.seen.view, view);
+        let shortfalls = replica.shortfalls();
+        let given_up = shortfalls > std::mem::replace(&mut at.seen.shortfalls, shortfalls);
         let was_changing = std::mem::replace(&mut at.seen.changing, changing);
         let was_stable = std::mem::replace(&mut at.seen.stable, stable);
         let honest = self.is_honest(node);
@@ -225,6 +228,7 @@ impl World<'_> {
             (waits, Probe::CommandsWaitUnarmed),
             (behind, Probe::Behind),
             (stable > was_stable && changing, Probe::StableInViewChange),
+            (given_up, Probe::ShortfallDeposed),
             (view.0 > seen.0 + 1, Probe::ViewsSkipped),
             (was_changing && !changing, Probe::ViewEntered),
             (was_changing && changing && view > seen, Probe::ViewChangeFailed),

@@ -88,6 +88,7 @@ pub(super) struct Seen {
     pub view: View,
     pub changing: bool,
     pub stable: Slot,
+    pub shortfalls: u64,
 }
 
 impl Node {

@@ -27,6 +27,7 @@ probes! {
     ViewChangeAsked = "a replica asked for a view",
     ViewEntered = "a replica entered a view by its NEW-VIEW",
     ViewChangeFailed = "a view failed before it began",
+    ShortfallDeposed = "a slow or unfair primary was given up before a time-out",
     ViewsSkipped = "a replica skipped views to join others",
     NewViewDrafted = "a primary began a view",
     NewViewReceived = "a NEW-VIEW reached one who waited for it",
