@@ -22,4 +22,5 @@ mod schedules_campaign;
 mod schedules_loss;
 mod schedules_power;
 mod schedules_single;
+mod slow_primary;
 mod transcripts;

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod properties_support;
-
-use properties_support::{Lone, World};
+use crate::properties_support::{Lone, World};
 use varangian_consensus::message::Status;
 use varangian_consensus::{Message, Phase, Slot, View};
 use varangian_crypto::Bounded;
