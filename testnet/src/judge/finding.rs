@@ -172,6 +172,22 @@ pub enum Finding {
         /// The one that was sent later.
         later: Identity,
     },
+    /// No order of a key's operations explains what clients were told of them.
+    #[error("key {}: no order of its operations explains what was answered up to {}", key_text(.key), command_text(.command))]
+    NotLinearizable {
+        /// Which.
+        key: Vec<u8>,
+        /// The last one, in time, that is looked at.
+        command: Identity,
+    },
+    /// The search for an order takes a history for right that was made wrong.
+    #[error("the search for an order of key {} is blind: it explains {what}", key_text(.key))]
+    Blind {
+        /// What was made wrong.
+        what: &'static str,
+        /// In whose history.
+        key: Vec<u8>,
+    },
     /// A counter is not the sum of what was added to it.
     #[error("{replica}: counter {} is {}, but the additions come to {expected}", key_text(.key), .found.as_deref().unwrap_or("absent"))]
     Counter {

@@ -7,6 +7,7 @@
 //!
 //! - `stores`: the honest replicas' stores, opened once their processes have ended.
 //! - `claims`: what the clients say was asked and answered, and what the log did about it.
+//! - `linearizability`: whether some order explains the answers, without the log.
 //! - `replay`: the log, slot by slot, through an application of its own.
 //! - `safety`, `liveness`, `evidence`: the three judgements.
 //! - `figures`: how fast it was.
@@ -16,6 +17,7 @@ mod claims;
 mod evidence;
 mod figures;
 pub mod finding;
+mod linearizability;
 mod liveness;
 mod replay;
 mod safety;
@@ -58,6 +60,8 @@ pub struct Case {
     pub max_gap: Duration,
     /// When the load began and ended, in milliseconds of the journals' clock.
     pub load: (u64, u64),
+    /// Of what is sampled.
+    pub seed: u64,
     /// Whether commands may be left without an outcome.
     pub allow_unresolved: bool,
 }
@@ -146,7 +150,10 @@ pub fn judge(case: &Case) -> Result<Verdict, JudgeError> {
         return Err(JudgeError::NobodyHonest);
     }
     let mut claims = Claims::new(journal::read_all(&case.journals)?);
-    let safety = safety::judge(&case.genesis, &committee, &honest, &mut claims)?;
+    let mut findings = Findings::default();
+    // Before the log is read: what it knows of a command must not help to explain it.
+    let linearizability = linearizability::judge(&claims, case.seed, &mut findings);
+    let safety = safety::judge(&case.genesis, &committee, &honest, &mut claims, linearizability, findings)?;
     Ok(Verdict {
         safety,
         liveness: liveness::judge(case, &claims),

@@ -32,8 +32,27 @@ pub struct Safety {
     pub counters: u64,
     /// Counters that were also written otherwise: they have no sum to check.
     pub overwritten_counters: u64,
+    /// Whether some order explains what clients were answered.
+    pub linearizability: Linearizability,
     /// What is wrong.
     pub findings: Findings,
+}
+
+/// How much of the clients' histories was searched for an order that explains it, without the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Linearizability {
+    /// Parts of the histories of single keys that were searched to an end.
+    pub samples: u64,
+    /// Operations in them.
+    pub operations: u64,
+    /// Operations that there were.
+    pub of: u64,
+    /// Parts of which the search had to be ended.
+    pub undecided: u64,
+    /// Keys that transactions touch: they are not looked at.
+    pub left_out: u64,
+    /// Histories that were made wrong on purpose, and refused.
+    pub refused: u64,
 }
 
 /// Whether clients were served all the time.
@@ -178,7 +197,30 @@ impl fmt::Display for Safety {
         if self.overwritten_counters > 0 {
             write!(f, "; {} also overwritten, not summed", Grouped(self.overwritten_counters))?;
         }
-        Ok(())
+        let explained = good && self.linearizability.samples > 0;
+        write!(f, "; {}: ", if explained { "linearizable" } else { "linearizability" })?;
+        self.linearizability.fmt(f)
+    }
+}
+
+impl fmt::Display for Linearizability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { samples, operations, of, undecided, left_out, refused } = *self;
+        match samples {
+            0 => f.write_str("no sample"),
+            _ => write!(f, "{}, {} of {}", Count(samples, "sample"), Grouped(operations), Count(of, "operation")),
+        }?;
+        if undecided > 0 {
+            write!(f, ", {} undecided", Count(undecided, "sample"))?;
+        }
+        if left_out > 0 {
+            write!(f, ", {} with transactions left out", Count(left_out, "key"))?;
+        }
+        match refused {
+            0 => f.write_str(", no mutated history refused"),
+            1 => f.write_str(", a mutated history refused"),
+            more => write!(f, ", {more} mutated histories refused"),
+        }
     }
 }
 

@@ -116,6 +116,7 @@ pub async fn play(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         may_accuse: scenario.expect.may_be_accused.iter().map(|replica| replica.0).collect(),
         max_gap: Duration::from_secs(scenario.expect.max_gap),
         load: (0, u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX)),
+        seed: scenario.seed,
         allow_unresolved: false,
     };
     let verdict = tokio::task::spawn_blocking(move || judge(&case)).await.context("the judge")??;

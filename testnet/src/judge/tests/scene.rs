@@ -90,6 +90,7 @@ impl Scene {
             may_accuse: BTreeSet::new(),
             max_gap: Duration::from_millis(30),
             load: (0, 60),
+            seed: 1,
             allow_unresolved: false,
         };
         let mut scene = Self {
