@@ -90,7 +90,7 @@ pub async fn play(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         let (bar, journals) = (bar.clone(), journals.clone());
         async move { load::run(&network, keys, &plan, Some(&journals), stopped, |progress| draw(&bar, &progress)).await }
     });
-    show.tell(&format!("{} clients send signed puts and adds", scenario.load.clients));
+    show.tell(&format!("{} clients send signed puts, reads and adds", scenario.load.clients));
     let played = show.play(&scenario.step).await;
     stop.send_replace(true);
     let report = loading.await.context("the load ended")??;

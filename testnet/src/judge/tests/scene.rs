@@ -189,7 +189,7 @@ impl Scene {
     }
 
     /// The notes of clients that were answered truthfully: sent at ten times the slot, answered five milliseconds later.
-    fn as_told(&self) -> Vec<Note> {
+    pub fn as_told(&self) -> Vec<Note> {
         let mut notes: BTreeMap<(usize, u64), Note> = BTreeMap::new();
         for (execution, executed) in self.run() {
             let commands = execution.batch.iter().flat_map(|batch| batch.commands());
