@@ -3,7 +3,7 @@
 //! Neither the log nor a store is looked at, so an agreement on the wrong order, or a replay with the same mistake as the replicas, does
 //! not pass. Linearizability is local (Herlihy, Wing 1990): each key's history is searched for itself, by the algorithm of Wing, Gong and
 //! Lowe. The search is exponential in what overlaps, so it is bounded: long histories are cut into windows, of many windows a seed takes
-//! some, and a window that takes too many tries stays undecided. What was looked at is said in the verdict.
+//! some, and a window that takes too much effort stays undecided. What was looked at is said in the verdict.
 //!
 //! What it does not see: the order between keys. Keys that transactions touch are left out, and so is what scans answer.
 //!
@@ -24,10 +24,11 @@ use mutant::{MUTATIONS, Mutation};
 use varangian_consensus::Identity;
 use varangian_crypto::sha256;
 
-/// Commands that the search tries for one window, at most: a right history takes little more than each once.
-const WINDOW_TRIES: u64 = 10_000;
-/// Commands that it tries for all windows, at most: about two seconds.
-const TRIES: u64 = 150_000;
+/// Effort that the search may take for one window. A right history takes little more than a step forward for each command, and tries those
+/// that overlap.
+const WINDOW_EFFORT: u64 = 400_000;
+/// Effort for all windows: two or three seconds.
+const EFFORT: u64 = 3_000_000;
 /// Windows of which a mutation is tried, if the search comes to no end.
 const MUTANTS: usize = 3;
 
@@ -37,10 +38,10 @@ pub(super) fn judge(claims: &Claims, seed: u64, findings: &mut Findings) -> Line
     let mut said = Linearizability { of: histories.operations(), left_out: histories.left_out(), ..Default::default() };
     let mut windows: Vec<_> = histories.windows().collect();
     windows.sort_by_cached_key(|window| {
-        sha256("varangian sample", &[&seed.to_le_bytes(), window.key, &window.from.to_le_bytes()])
+        sha256("varangian sample", &[&seed.to_le_bytes(), window.key, &(window.from as u64).to_le_bytes()])
     });
     let (mut explained, mut unexplained) = (Vec::new(), Vec::new());
-    let mut left = TRIES;
+    let mut left = EFFORT;
     for window in windows {
         if left == 0 {
             break;
@@ -66,10 +67,10 @@ pub(super) fn judge(claims: &Claims, seed: u64, findings: &mut Findings) -> Line
 
 /// One window, within its bounds and what is left of all.
 fn explain(window: &Window<'_>, left: &mut u64) -> Explained {
-    let mut tries = WINDOW_TRIES.min(*left);
-    *left -= tries;
-    let explained = model::explain(window, &mut tries);
-    *left += tries;
+    let mut effort = WINDOW_EFFORT.min(*left);
+    *left -= effort;
+    let explained = model::explain(window, &mut effort);
+    *left += effort;
     explained
 }
 
@@ -84,7 +85,7 @@ fn unexplained_up_to(window: &Window<'_>, left: &mut u64) -> Identity {
 /// Makes explained histories wrong, and wants each refused. Gives how many were.
 fn refuse(explained: &[Window<'_>], mutations: &[(&'static str, Mutation)], findings: &mut Findings) -> u64 {
     let mut refused = 0;
-    let mut left = TRIES;
+    let mut left = EFFORT;
     for &(what, mutate) in mutations {
         for mutant in explained.iter().filter_map(mutate).take(MUTANTS) {
             match explain(&mutant.window(), &mut left) {

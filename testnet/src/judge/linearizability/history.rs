@@ -7,8 +7,12 @@ use varangian_application::kv::{Action, Answer, Key, KvError, Operation, Respons
 use varangian_consensus::Identity;
 use varangian_crypto::decode;
 
-/// Commands in a window, at most.
+/// Commands that are sent within a window, at most.
 const COMMANDS: usize = 128;
+/// Of these, so many are in the window after it too.
+const OVERLAP: usize = 16;
+/// Commands under way where a window begins, at most: the search tries every choice of those that ran before.
+const STRADDLING: usize = 4;
 
 /// What one command did at one key. It ran as a whole, so its operations there follow each other.
 #[derive(Clone, Debug)]
@@ -52,8 +56,11 @@ pub(super) struct Histories {
 pub(super) struct Window<'a> {
     pub(super) key: &'a [u8],
     /// The place of its first command in the key's history; before 0 the key was absent.
-    pub(super) from: u64,
+    pub(super) from: usize,
+    /// By when they were sent; those without an answer last.
     pub(super) visits: Vec<&'a Visit>,
+    /// The first so many were under way when it began: they may have run before it.
+    pub(super) straddling: usize,
     /// What was answered from here on counts as unanswered: every beginning of a history that can be explained can be.
     pub(super) until: Option<u64>,
     /// Operations that no window before it has looked at.
@@ -134,47 +141,52 @@ impl Told {
     }
 }
 
-/// Cuts a key's history where it is quiet: everything that was answered at all was answered before the next command was sent. A window begins
-/// with the last commands of the one before it, which say what the key held. Where it is never quiet, a window is cut short, and what follows
-/// until it is quiet again is not looked at.
+/// Cuts a key's history into windows that overlap. One begins where few commands are under way, and ends anywhere. Where there are too many
+/// under way for long, what follows is not looked at.
 fn windows<'a>(key: &'a [u8], history: &'a [Visit]) -> Vec<Window<'a>> {
     let (known, open): (Vec<&Visit>, Vec<_>) = history.iter().partition(|visit| visit.done_ms.is_some());
-    if known.is_empty() {
-        return Vec::new();
-    }
-    let mut quiet = vec![0];
-    let mut done = None;
-    for (place, visit) in known.iter().enumerate() {
-        if done.is_some_and(|done| done < visit.sent_ms) {
-            quiet.push(place);
-        }
-        done = done.max(visit.done_ms);
-    }
-    quiet.push(known.len());
+    let begins = begins(&known);
+    let mut seen = vec![false; known.len()];
     let mut windows = Vec::new();
-    let (mut begin, mut seen) = (0, 0);
-    while begin + 1 < quiet.len() {
-        let from = quiet[begin];
-        let end = quiet.partition_point(|place| *place <= from + COMMANDS) - 1;
-        let until = (end == begin).then(|| known[from + COMMANDS].sent_ms);
-        let to = if until.is_some() { from + COMMANDS } else { quiet[end] };
-        // Commands without an answer may run whenever they like, once they are sent.
-        let horizon = until.or_else(|| known.get(to).map(|next| next.sent_ms)).unwrap_or(u64::MAX);
-        let visits: Vec<_> =
-            known[from..to].iter().chain(&open).copied().filter(|visit| visit.sent_ms < horizon).collect();
-        let cut = |visit: &&&Visit| until.is_none_or(|until| visit.done_ms.is_some_and(|done| done < until));
-        let fresh = answered(known[seen.max(from)..to].iter().filter(cut).copied());
-        windows.push(Window { key, from: from as u64, visits, until, fresh });
-        seen = to;
-        begin = if end <= begin {
-            begin + 1
-        } else if quiet[end] == known.len() || end == begin + 1 {
-            end
-        } else {
-            end - 1
-        };
+    let mut next = begins.iter().peekable();
+    while let Some((from, straddling)) = next.next() {
+        let to = known.len().min(from + COMMANDS);
+        let until = known.get(to).map(|visit| visit.sent_ms);
+        let sent = |visit: &&Visit| until.is_none_or(|until| visit.sent_ms < until);
+        let done = |visit: &&Visit| visit.done_ms.is_some_and(|done| until.is_none_or(|until| done < until));
+        let visits = straddling.iter().chain(&known[*from..to]).chain(&open).copied().filter(sent).collect();
+        let mut fresh = 0;
+        for (visit, seen) in known[*from..to].iter().zip(&mut seen[*from..to]).filter(|(visit, _)| done(visit)) {
+            fresh += if *seen { 0 } else { visit.steps.len() as u64 };
+            *seen = true;
+        }
+        windows.push(Window { key, from: *from, visits, straddling: straddling.len(), until, fresh });
+        if to == known.len() {
+            break;
+        }
+        // From where nothing was missed, and a little before: it says what the key held.
+        let missed = seen.iter().position(|seen| !seen).unwrap_or(to);
+        let late = missed.min(to.saturating_sub(OVERLAP));
+        let mut after = next.clone();
+        while after.next().is_some() && after.peek().is_some_and(|(place, _)| *place <= late) {
+            next = after.clone();
+        }
     }
     windows
+}
+
+/// Where windows may begin, and which commands are under way there: sent before, and not answered before.
+fn begins<'a>(known: &[&'a Visit]) -> Vec<(usize, Vec<&'a Visit>)> {
+    let mut begins = Vec::new();
+    let mut under_way: Vec<&Visit> = Vec::new();
+    for (place, visit) in known.iter().enumerate() {
+        under_way.retain(|earlier| earlier.done_ms >= Some(visit.sent_ms));
+        if under_way.len() <= STRADDLING {
+            begins.push((place, under_way.clone()));
+        }
+        under_way.push(visit);
+    }
+    begins
 }
 
 fn answered<'a>(visits: impl Iterator<Item = &'a Visit>) -> u64 {

@@ -8,6 +8,9 @@ use std::cell::Cell;
 use todc_utils::{Action as Event, History, Specification, WGLChecker};
 use varangian_application::kv::{Action, KvError, Response, Value};
 
+/// What a step forward costs; to find that none is possible here costs one.
+const STEP: u64 = 16;
+
 /// What the search says of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Explained {
@@ -21,20 +24,31 @@ pub(super) enum Explained {
 
 /// What a key holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum State {
+enum Held {
     /// Whatever: a window begins in the middle of a history.
     Any,
     /// A value, or nothing.
-    Holds(Option<Bytes>),
+    Exactly(Option<Bytes>),
 }
+
+/// Commands that were under way when a window began or ended: a bit for each. Those that ran outside of it do nothing in it.
+type Straddlers = u128;
+
+/// The window has begun: whoever has not run before it by now runs in it.
+const BEGUN: Straddlers = 1;
 
 /// A command at a key, tried by the search.
 #[derive(Clone, Copy, Debug)]
 struct Attempt<'a> {
     steps: &'a [Step],
-    /// Whether it was answered within the window; if not, it may have run or not.
+    /// Whether it was answered; if not, it may have run or not.
     answered: bool,
-    /// Tries left.
+    /// What it is, if it was under way.
+    straddles: Straddlers,
+    /// No command, but the choice that this one ran outside of the window; it comes too late after what is in `unless`.
+    outside: Straddlers,
+    unless: Straddlers,
+    /// Effort left.
     left: &'a Cell<u64>,
 }
 
@@ -42,56 +56,73 @@ struct Attempt<'a> {
 struct Rules<'a>(std::marker::PhantomData<&'a ()>);
 
 impl<'a> Specification for Rules<'a> {
-    type State = State;
+    /// With those that ran outside.
+    type State = (Held, Straddlers);
     type Operation = Attempt<'a>;
 
-    fn init() -> State {
-        State::Any
+    fn init() -> Self::State {
+        (Held::Any, 0)
     }
 
-    fn apply(attempt: &Attempt<'a>, state: &State) -> (bool, State) {
+    fn apply(attempt: &Attempt<'a>, (held, outside): &Self::State) -> (bool, Self::State) {
         let left = attempt.left.get();
-        attempt.left.set(left.saturating_sub(1));
-        let after = attempt.steps.iter().try_fold(state.clone(), |state, step| {
-            if attempt.answered { state.answered(step) } else { Some(state.unanswered(&step.action)) }
-        });
-        // Without tries left nothing is possible any more, and the search ends.
+        let after = if attempt.straddles & outside == 0 {
+            attempt.steps.iter().try_fold(held.clone(), |held, step| {
+                if attempt.answered { held.answered(step) } else { Some(held.unanswered(&step.action)) }
+            })
+        } else {
+            Some(held.clone())
+        };
+        // The search remembers all that is possible, which is what costs.
+        attempt.left.set(left.saturating_sub(if after.is_some() { STEP } else { 1 }));
+        // Without effort left nothing is possible any more, and the search ends.
         match after.filter(|_| left > 0) {
-            Some(after) => (true, after),
-            None => (false, state.clone()),
+            Some(after) if outside & attempt.unless == 0 => (true, (after, outside | attempt.outside)),
+            Some(after) => (true, (after, *outside)),
+            None => (false, (held.clone(), *outside)),
         }
     }
 }
 
-/// Whether an order explains a window, within so many tries of a command; `tries` is then what is left of them.
+/// Whether an order explains a window, within so much effort; then what is left of it.
 ///
 /// A command that was not answered ends after everything else: to have run last of all is never to have run, as far as anybody was told.
-pub(super) fn explain(window: &Window<'_>, tries: &mut u64) -> Explained {
-    let left = Cell::new(*tries);
+pub(super) fn explain(window: &Window<'_>, effort: &mut u64) -> Explained {
+    let left = Cell::new(*effort);
     // In one millisecond beginnings come before ends: journals round down, so what ended in the millisecond in which another began may overlap it.
     let (begin, end) = (0, 1);
-    let mut events = Vec::new();
-    for (process, visit) in window.visits.iter().enumerate() {
-        let done = visit.done_ms.filter(|done| window.until.is_none_or(|until| *done < until));
-        let attempt = Attempt { steps: &visit.steps, answered: done.is_some(), left: &left };
-        events.push((visit.sent_ms, begin, process, attempt));
-        events.push((done.unwrap_or(u64::MAX), end, process, attempt));
-    }
-    events.sort_by_key(|(ms, kind, process, _)| (*ms, *kind, *process));
-    let event = |(_, kind, process, attempt)| {
-        (process + 1, if kind == begin { Event::Call(attempt) } else { Event::Response(attempt) })
-    };
+    let blank = Attempt { steps: &[], answered: true, straddles: 0, outside: 0, unless: 0, left: &left };
+    // The chain begins without any key: as if somebody had looked.
     let nothing = [Step::finds_nothing()];
-    let mut history = Vec::new();
-    if window.from == 0 {
-        // The chain begins without any key: as if somebody had looked.
-        let first = Attempt { steps: &nothing, answered: true, left: &left };
-        history.extend([(0, Event::Call(first)), (0, Event::Response(first))]);
+    let looked = Attempt { steps: &nothing, ..blank };
+    let mut events = Vec::new();
+    let mut bits = (1..Straddlers::BITS).map(|bit| BEGUN << bit);
+    let mut first = vec![if window.from == 0 { looked } else { Attempt { outside: BEGUN, ..blank } }];
+    for (process, visit) in (1..).zip(&window.visits) {
+        let within = visit.done_ms.filter(|done| window.until.is_none_or(|until| *done < until));
+        let under_way = process <= window.straddling || within.is_none();
+        let bit = (under_way && visit.done_ms.is_some()).then(|| bits.next()).flatten();
+        let answered = within.is_some() || bit.is_some();
+        let attempt = Attempt { steps: &visit.steps, answered, straddles: bit.unwrap_or(0), ..blank };
+        events.push(((visit.sent_ms, begin, process), attempt));
+        events.push(((within.unwrap_or(u64::MAX), end, process), attempt));
+        if let Some(outside) = bit {
+            if process <= window.straddling {
+                first.push(Attempt { outside, unless: BEGUN, ..blank });
+            } else {
+                // That it ran later is tried when all else has run.
+                events.extend([begin, end].map(|kind| ((u64::MAX, kind, 0), Attempt { outside, ..blank })));
+            }
+        }
     }
-    history.extend(events.into_iter().map(event));
-    // The search knows no empty history.
-    let found = history.is_empty() || WGLChecker::<Rules<'_>>::is_linearizable(History::from_actions(history));
-    *tries = left.get();
+    events.sort_by_key(|(place, _)| *place);
+    let begun = first.iter().map(|one| Event::Call(*one)).chain(first.iter().map(|one| Event::Response(*one)));
+    let mut history: Vec<_> = begun.map(|event| (0, event)).collect();
+    history.extend(events.into_iter().map(|((_, kind, process), attempt)| {
+        (process, if kind == begin { Event::Call(attempt) } else { Event::Response(attempt) })
+    }));
+    let found = WGLChecker::<Rules<'_>>::is_linearizable(History::from_actions(history));
+    *effort = left.get();
     match (found, left.get()) {
         (true, _) => Explained::Yes,
         (false, 0) => Explained::Undecided,
@@ -99,30 +130,30 @@ pub(super) fn explain(window: &Window<'_>, tries: &mut u64) -> Explained {
     }
 }
 
-impl State {
+impl Held {
     fn may_be(&self, value: Option<&Value>) -> bool {
         match self {
             Self::Any => true,
-            Self::Holds(held) => held.as_deref() == value.map(|value| &**value),
+            Self::Exactly(held) => held.as_deref() == value.map(|value| &**value),
         }
     }
 
     fn may_exist(&self, exists: bool) -> bool {
         match self {
             Self::Any => true,
-            Self::Holds(held) => held.is_some() == exists,
+            Self::Exactly(held) => held.is_some() == exists,
         }
     }
 
     fn may_count(&self, number: i64) -> bool {
         match self {
             Self::Any => true,
-            Self::Holds(held) => count(held.as_ref()) == Some(number),
+            Self::Exactly(held) => count(held.as_ref()) == Some(number),
         }
     }
 
     fn holding(value: Option<&Value>) -> Self {
-        Self::Holds(value.map(|value| value.clone().into_bytes()))
+        Self::Exactly(value.map(|value| value.clone().into_bytes()))
     }
 
     /// After an operation, if it can have been answered so.
@@ -135,7 +166,7 @@ impl State {
                 (self.may_exist(*existed), Self::holding(Some(value)))
             }
             (Action::Delete { .. }, Told::Response(Response::Written { existed })) => {
-                (self.may_exist(*existed), Self::Holds(None))
+                (self.may_exist(*existed), Self::Exactly(None))
             }
             (Action::CompareAndSwap { expected, new, .. }, Told::Response(Response::Swapped)) => {
                 (self.may_be(expected.as_ref()), Self::holding(new.as_ref()))
@@ -164,7 +195,7 @@ impl State {
     fn unanswered(self, action: &Action) -> Self {
         match action {
             Action::Put { value, .. } => Self::holding(Some(value)),
-            Action::Delete { .. } => Self::Holds(None),
+            Action::Delete { .. } => Self::Exactly(None),
             Action::CompareAndSwap { expected, new, .. } => match self {
                 Self::Any => Self::Any,
                 held if held.may_be(expected.as_ref()) => Self::holding(new.as_ref()),
@@ -179,14 +210,14 @@ impl State {
     }
 
     fn counter(sum: i64) -> Self {
-        Self::Holds(Some(sum.to_string().into()))
+        Self::Exactly(Some(sum.to_string().into()))
     }
 
     /// What it counts to; `None` if that is not known or it is no number.
     fn number(&self) -> Option<i64> {
         match self {
             Self::Any => None,
-            Self::Holds(held) => count(held.as_ref()),
+            Self::Exactly(held) => count(held.as_ref()),
         }
     }
 }

@@ -7,8 +7,9 @@ use varangian_application::kv::{Action, Response, Value};
 /// A history that is wrong for sure.
 pub(super) struct Mutant {
     pub(super) key: Vec<u8>,
-    from: u64,
+    from: usize,
     visits: Vec<Visit>,
+    straddling: usize,
     until: Option<u64>,
 }
 
@@ -23,16 +24,18 @@ impl Mutant {
     pub(super) fn new(window: &Window<'_>, change: impl FnOnce(&mut [Visit])) -> Self {
         let mut visits: Vec<_> = window.visits.iter().copied().cloned().collect();
         change(&mut visits);
-        Self { key: window.key.to_vec(), from: window.from, visits, until: window.until }
+        let Window { from, straddling, until, .. } = *window;
+        Self { key: window.key.to_vec(), from, visits, straddling, until }
     }
 
     pub(super) fn window(&self) -> Window<'_> {
-        let Self { key, from, visits, until } = self;
-        Window { key, from: *from, visits: visits.iter().collect(), until: *until, fresh: 0 }
+        let Self { key, from, visits, straddling, until } = self;
+        let visits = visits.iter().collect();
+        Window { key, from: *from, visits, straddling: *straddling, until: *until, fresh: 0 }
     }
 }
 
-/// A command that did one thing and was answered in time.
+/// A command that did one thing, within the window, and was answered in time.
 struct Alone<'a> {
     place: usize,
     sent_ms: u64,
@@ -42,7 +45,7 @@ struct Alone<'a> {
 
 /// Those of a window, by when they were sent.
 fn alone<'a>(window: &'a Window<'_>) -> impl DoubleEndedIterator<Item = Alone<'a>> {
-    window.visits.iter().enumerate().filter_map(|(place, visit)| match visit.steps.as_slice() {
+    window.visits.iter().enumerate().skip(window.straddling).filter_map(|(place, visit)| match visit.steps.as_slice() {
         [step] => {
             let done_ms = visit.done_ms.filter(|done| window.until.is_none_or(|until| *done < until))?;
             Some(Alone { place, sent_ms: visit.sent_ms, done_ms, step })

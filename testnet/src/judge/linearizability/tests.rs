@@ -187,7 +187,7 @@ fn long_histories_are_looked_at_to_their_end_and_across_the_cuts() {
     let whole = judged(counting(0, 1000)).0;
     assert_eq!((whole.operations, whole.of, whole.refused), (1000, 1000, 1));
     assert!(whole.samples > 6, "{whole:?}");
-    for wrong in (1..1000).step_by(9) {
+    for wrong in (1..1000).step_by(19) {
         let mut history = counting(0, 1000);
         // One addition is lost.
         history[wrong..].iter_mut().for_each(|told| {
@@ -196,12 +196,14 @@ fn long_histories_are_looked_at_to_their_end_and_across_the_cuts() {
         });
         let (_, findings) = judged(history);
         let command = Identity { client: client(), sequence: wrong as u64 + 1 };
-        assert_eq!(findings.listed(), [Finding::NotLinearizable { key: b"k".to_vec(), command }]);
+        // Two windows, where they overlap.
+        assert!((1..=2).contains(&findings.total()), "{findings:?}");
+        assert_eq!(findings.listed()[0], Finding::NotLinearizable { key: b"k".to_vec(), command });
     }
 }
 
 #[test]
-fn where_it_is_never_quiet_the_beginning_is_looked_at() {
+fn where_commands_always_overlap_nothing_is_missed() {
     // Each overlaps the next; the sums are those of another order than that of sending.
     let overlapping = |count: u64| -> Vec<Told> {
         let sum = |number: u64| if number % 2 == 0 { number + 2 } else { number };
@@ -209,12 +211,13 @@ fn where_it_is_never_quiet_the_beginning_is_looked_at() {
     };
     let (said, findings) = judged(overlapping(600));
     assert!(findings.is_empty(), "{findings:?}");
-    assert_eq!((said.samples, said.of), (1, 600));
-    assert!((120..=128).contains(&said.operations), "{said:?}");
-    let mut wrong = overlapping(600);
-    wrong[100] = add(100, 102, 1, 50);
-    let (_, findings) = judged(wrong);
-    assert_eq!(findings.total(), 1);
+    assert_eq!((said.samples, said.operations, said.of), (6, 600, 600));
+    for place in (3..600).step_by(19) {
+        let mut wrong = overlapping(600);
+        wrong[place] = add(place as u64, place as u64 + 2, 1, i64::try_from(place).unwrap() + 3);
+        let (_, findings) = judged(wrong);
+        assert!((1..=2).contains(&findings.total()), "{place}: {findings:?}");
+    }
 }
 
 /// Writes that all overlap, and reads that see what nobody wrote: every set of writes is tried.
@@ -371,14 +374,14 @@ fn the_search_says_what_trying_every_order_says() {
 #[test]
 fn a_mutated_history_is_refused_and_one_is_found_to_mutate() {
     let mut refused = [0; 2];
-    for seed in 0..100 {
+    for seed in 0..40 {
         for (kind, counter) in [true, false].into_iter().enumerate() {
             let (said, findings) = judged(right_history(&mut Dice(seed), 60, counter, false));
             assert!(findings.is_empty(), "seed {seed}: {findings:?}");
             refused[kind] += said.refused;
         }
     }
-    assert!(refused.iter().all(|refused| *refused >= 50), "{refused:?}");
+    assert!(refused.iter().all(|refused| *refused >= 20), "{refused:?}");
 }
 
 #[test]
