@@ -206,7 +206,7 @@ fn long_histories_are_looked_at_to_their_end_and_across_the_cuts() {
 fn where_commands_always_overlap_nothing_is_missed() {
     // Each overlaps the next; the sums are those of another order than that of sending.
     let overlapping = |count: u64| -> Vec<Told> {
-        let sum = |number: u64| if number % 2 == 0 { number + 2 } else { number };
+        let sum = |number: u64| if number.is_multiple_of(2) { number + 2 } else { number };
         (0..count).map(|number| add(number, number + 2, 1, sum(number).cast_signed())).collect()
     };
     let (said, findings) = judged(overlapping(600));

@@ -243,8 +243,10 @@ fn what_the_real_store_answers_can_be_explained() {
     ];
     let operations: Vec<Operation> = actions.into_iter().map(Operation::from).collect();
     scene.log = vec![vec![], vec![], vec![scene.command(0, 1, &operations)], vec![], vec![]];
-    let one_by_one =
-        operations.iter().zip(2..).map(|(operation, sequence)| vec![scene.command(1, sequence, &[operation.clone()])]);
+    let one_by_one = operations
+        .iter()
+        .zip(2..)
+        .map(|(operation, sequence)| vec![scene.command(1, sequence, std::slice::from_ref(operation))]);
     scene.log.extend(one_by_one.collect::<Vec<_>>());
     scene.reach = [scene.log.len(); 3];
     scene.notes = scene.as_told();
