@@ -241,6 +241,26 @@ pub enum Finding {
     /// Nobody proved a fault that was expected.
     #[error("nobody holds a proof against {0}")]
     NotAccused(ReplicaId),
+    /// A fork that does not convict as many as it takes.
+    #[error("the fork in slot {slot}: the honest disks prove {proved} guilty of it; it takes {needed}")]
+    ForkUnproved {
+        /// The first slot that differs.
+        slot: Slot,
+        /// How many are proved guilty.
+        proved: usize,
+        /// How many it takes: one more than may be faulty.
+        needed: usize,
+    },
+    /// A fork convicts an honest replica.
+    #[error("the fork in slot {slot}: the honest disks prove {accused} guilty, which is honest: {kind}")]
+    ForkAccusesHonest {
+        /// The first slot that differs.
+        slot: Slot,
+        /// Who.
+        accused: ReplicaId,
+        /// What it has done.
+        kind: &'static str,
+    },
     /// A kept proof proves nothing.
     #[error("{holder} holds a proof against {accused} that proves nothing: {reason}")]
     FalseProof {

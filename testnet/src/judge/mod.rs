@@ -10,6 +10,7 @@
 //! - `linearizability`: whether some order explains the answers, without the log.
 //! - `replay`: the log, slot by slot, through an application of its own.
 //! - `safety`, `liveness`, `evidence`: the three judgements.
+//! - `fork`: if honest replicas decided differently, who made them.
 //! - `figures`: how fast it was.
 //! - [`finding`]: what can be wrong; [`verdict`]: what is said in the end.
 
@@ -17,6 +18,7 @@ mod claims;
 mod evidence;
 mod figures;
 pub mod finding;
+mod fork;
 mod linearizability;
 mod liveness;
 mod replay;
@@ -40,6 +42,7 @@ use varangian_consensus::Slot;
 use varangian_crypto::{Committee, Genesis, ReplicaId};
 use varangian_storage::StoreError;
 
+pub use evidence::export_evidence;
 pub use finding::{Finding, Findings};
 pub use verdict::Verdict;
 
@@ -143,9 +146,7 @@ pub fn judge(case: &Case) -> Result<Verdict, JudgeError> {
         return Err(JudgeError::Load(from, to));
     }
     let committee = Committee::new(&case.genesis);
-    let honest = case.homes.iter().filter(|(_, _, honest)| *honest);
-    let honest: Vec<_> =
-        honest.map(|(id, home, _)| Honest::open(*id, home, &case.genesis)).collect::<Result<_, _>>()?;
+    let honest = Honest::open_all(&case.homes, &case.genesis)?;
     if honest.is_empty() {
         return Err(JudgeError::NobodyHonest);
     }
@@ -157,7 +158,7 @@ pub fn judge(case: &Case) -> Result<Verdict, JudgeError> {
     Ok(Verdict {
         safety,
         liveness: liveness::judge(case, &claims),
-        evidence: evidence::judge(case, &committee, &honest),
+        evidence: evidence::judge(case, &committee, &honest)?,
         figures: figures::count(case, &claims)?,
     })
 }

@@ -75,8 +75,19 @@ pub struct Liveness {
 pub struct Evidence {
     /// Per accused, how many different deeds of each kind are proved.
     pub proofs: BTreeMap<ReplicaId, BTreeMap<&'static str, u64>>,
+    /// If honest replicas decided differently, who is proved to have made them.
+    pub fork: Option<ForkProof>,
     /// What is wrong.
     pub findings: Findings,
+}
+
+/// What honest disks prove together of a fork.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ForkProof {
+    /// The first slot that was decided differently.
+    pub slot: u64,
+    /// Per culprit, how many different deeds of each kind are proved.
+    pub culprits: BTreeMap<ReplicaId, BTreeMap<&'static str, u64>>,
 }
 
 /// How fast it was, by the clients' journals.
@@ -236,10 +247,23 @@ impl fmt::Display for Liveness {
 
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.proofs.is_empty() {
+        Accused(&self.proofs).fmt(f)?;
+        if let Some(ForkProof { slot, culprits }) = &self.fork {
+            write!(f, "; fork in slot {}: {}", Grouped(*slot), Accused(culprits))?;
+        }
+        Ok(())
+    }
+}
+
+/// Who is accused, and of what.
+struct Accused<'a>(&'a BTreeMap<ReplicaId, BTreeMap<&'static str, u64>>);
+
+impl fmt::Display for Accused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
             return f.write_str("nobody is accused");
         }
-        for (place, (accused, kinds)) in self.proofs.iter().enumerate() {
+        for (place, (accused, kinds)) in self.0.iter().enumerate() {
             let between = if place == 0 { "" } else { "; " };
             write!(f, "{between}{accused}: {}: ", Count(kinds.values().sum(), "proof"))?;
             for (place, (kind, count)) in kinds.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use super::format::Scenario;
 use super::show::{Happening, Show};
-use crate::judge::{Case, Verdict, judge};
+use crate::judge::{Case, JudgeError, Verdict, export_evidence, judge};
 use crate::layout::NetworkDir;
 use crate::links::Links;
 use crate::load::{self, LoadError, Progress, Report};
@@ -119,7 +119,9 @@ pub async fn play(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         seed: scenario.seed,
         allow_unresolved: false,
     };
-    let verdict = tokio::task::spawn_blocking(move || judge(&case)).await.context("the judge")??;
+    let judging = move || Ok::<_, JudgeError>((judge(&case)?, export_evidence(&case.homes, &case.genesis)?));
+    let (verdict, evidence) = tokio::task::spawn_blocking(judging).await.context("the judge")??;
+    fs::write(dir.root().join("evidence.json"), evidence.to_json()?).context("evidence.json")?;
     let missed = played.err().map(|error| format!("{error:#}"));
     Ok((Outcome { scenario: scenario.name.clone(), seed: scenario.seed, verdict, missed, happened }, net))
 }

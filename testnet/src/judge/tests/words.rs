@@ -29,6 +29,7 @@ fn verdict() -> Verdict {
         },
         evidence: Evidence {
             proofs: [(ReplicaId(3), [("two pre-prepares for one slot", 4)].into())].into(),
+            fork: None,
             findings: Findings::default(),
         },
         figures: Figures {
