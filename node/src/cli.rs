@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod init;
+pub mod inspect;
 pub mod kv;
 pub mod start;
 pub mod status;
@@ -25,6 +26,8 @@ enum Command {
     Start(start::StartArgs),
     /// Show settings and where they come from
     Config(config::ConfigArgs),
+    /// Look into what replicas leave behind: proofs of misbehaviour
+    Inspect(inspect::InspectArgs),
     /// Ask replicas where they stand
     Status(status::StatusArgs),
     /// Use the replicated key-value store
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(args),
         Command::Start(args) => runtime.block_on(start::run(args)),
         Command::Config(args) => config::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Status(args) => runtime.block_on(status::run(args)),
         Command::Kv(args) => runtime.block_on(kv::run(args)),
     };

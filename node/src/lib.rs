@@ -10,6 +10,7 @@
 //! - [`core`]: the one thread that the core runs on: inputs, timers, turns.
 //! - [`shell`]: the core's [`Io`](varangian_runner::Io): what it asks for goes to the thread that does it.
 //! - [`persist`], [`record`]: the storage thread; one synced group commit at a time.
+//! - [`evidence`]: proofs of misbehaviour, in a file.
 //! - [`execute`]: the execution thread; application, state, replies.
 //! - [`outbound`]: signing, and reading for peers that are behind.
 //! - [`thread`]: what becomes of the process when one of its threads dies.
@@ -21,6 +22,7 @@ pub mod config;
 pub mod core;
 pub mod desk;
 pub mod event;
+pub mod evidence;
 pub mod execute;
 pub mod home;
 pub mod inbound;

@@ -1,5 +1,8 @@
-//! What `varangian` says when it cannot start, and the exit code that says it to machines.
+//! What `varangian` says when it cannot start or check, and the exit code that says it to machines.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "refusals/evidence.rs"]
+mod evidence;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

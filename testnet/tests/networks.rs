@@ -77,6 +77,7 @@ fn verdict(net: &Testnet, journals: &Path, length: u64) {
         may_accuse: BTreeSet::new(),
         max_gap: BOUND,
         load: (0, length),
+        seed: 1,
         allow_unresolved: false,
     };
     let verdict = judge(&case).unwrap();

@@ -24,8 +24,8 @@ pub(super) struct Claim {
     pub(super) fate: Fate,
     /// Where it ran first.
     pub(super) ran: Option<Place>,
-    /// What its operations answered: by the client if it was acknowledged, else by the replay.
-    results: Vec<OperationResult>,
+    /// What its operations answered: by the client if it was acknowledged, else by the replay, once that has run it.
+    pub(super) results: Vec<OperationResult>,
 }
 
 /// What a client learnt of a command.
@@ -69,6 +69,11 @@ impl Claims {
     /// In the order of clients and sequences.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Identity, &Claim)> {
         self.commands.iter()
+    }
+
+    #[cfg(test)]
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Identity, &mut Claim)> {
+        self.commands.iter_mut()
     }
 
     /// Commands whose clients know that they ran, with when they knew.

@@ -1,16 +1,28 @@
 //! Whether the right ones are proved faulty, and nobody else.
 
-use super::Case;
 use super::finding::Finding;
+use super::fork::{self, Fork};
 use super::stores::Honest;
-use super::verdict::Evidence;
+use super::verdict::{Evidence, ForkProof};
+use super::{Case, JudgeError};
 use std::collections::{BTreeMap, BTreeSet};
-use varangian_crypto::{Committee, ReplicaId, Verify};
+use std::path::PathBuf;
+use varangian::evidence::EvidenceFile;
+use varangian_consensus as consensus;
+use varangian_consensus::{Slot, View};
+use varangian_crypto::{Committee, Genesis, ReplicaId, Verify};
 
-/// Collects the honest replicas' proofs, each checked with the genesis alone. The same deed proved to several replicas counts once.
-pub(super) fn judge(case: &Case, committee: &Committee, honest: &[Honest]) -> Evidence {
+/// Who did it, what, and where: several proofs of it count once.
+type Deed = (ReplicaId, &'static str, (View, Slot));
+
+fn deed(proof: &consensus::Evidence) -> Deed {
+    (proof.accused(), proof.kind(), proof.place())
+}
+
+/// Collects the honest replicas' proofs, each checked with the genesis alone, and if they have forked, what their disks prove together.
+pub(super) fn judge(case: &Case, committee: &Committee, honest: &[Honest]) -> Result<Evidence, JudgeError> {
     let mut verdict = Evidence::default();
-    let mut deeds: BTreeMap<_, ReplicaId> = BTreeMap::new();
+    let mut deeds: BTreeMap<Deed, ReplicaId> = BTreeMap::new();
     for replica in honest {
         for proof in &replica.evidence {
             let (holder, accused) = (replica.id, proof.accused());
@@ -19,7 +31,7 @@ pub(super) fn judge(case: &Case, committee: &Committee, honest: &[Honest]) -> Ev
                     verdict.findings.push(Finding::FalseProof { holder, accused, reason: error.to_string() });
                 }
                 Ok(()) => {
-                    deeds.entry((accused, proof.kind(), proof.place())).or_insert(holder);
+                    deeds.entry(deed(proof)).or_insert(holder);
                 }
             }
         }
@@ -38,5 +50,36 @@ pub(super) fn judge(case: &Case, committee: &Committee, honest: &[Honest]) -> Ev
             verdict.findings.push(Finding::NotAccused(*expected));
         }
     }
-    verdict
+    if let Some(Fork { slot, proofs }) = fork::examine(honest, committee)? {
+        let mut culprits: BTreeMap<ReplicaId, BTreeMap<&'static str, u64>> = BTreeMap::new();
+        for (accused, kind, _) in proofs.iter().map(deed).collect::<BTreeSet<_>>() {
+            *culprits.entry(accused).or_default().entry(kind).or_default() += 1;
+            if innocent.contains(&accused) {
+                verdict.findings.push(Finding::ForkAccusesHonest { slot, accused, kind });
+            }
+        }
+        let (proved, needed) = (culprits.len(), committee.quorums().weak());
+        if proved < needed {
+            verdict.findings.push(Finding::ForkUnproved { slot, proved, needed });
+        }
+        verdict.fork = Some(ForkProof { slot: slot.0, culprits });
+    }
+    Ok(verdict)
+}
+
+/// All that the honest replicas' stores prove, alone and, if they have forked, together: each deed once. The replicas' processes have ended.
+///
+/// # Errors
+/// [`JudgeError`] if a process still runs or a store cannot be read.
+pub fn export_evidence(homes: &[(ReplicaId, PathBuf, bool)], genesis: &Genesis) -> Result<EvidenceFile, JudgeError> {
+    let committee = Committee::new(genesis);
+    let honest = Honest::open_all(homes, genesis)?;
+    let fork = fork::examine(&honest, &committee)?;
+    let kept = honest.iter().flat_map(|replica| &replica.evidence).filter(|proof| proof.check(&committee).is_ok());
+    let together = fork.iter().flat_map(|fork| &fork.proofs);
+    let mut deeds: BTreeMap<Deed, &consensus::Evidence> = BTreeMap::new();
+    for proof in kept.chain(together) {
+        deeds.entry(deed(proof)).or_insert(proof);
+    }
+    Ok(EvidenceFile::new(genesis.chain_id(), deeds.into_values().cloned()))
 }

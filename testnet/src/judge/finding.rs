@@ -172,6 +172,22 @@ pub enum Finding {
         /// The one that was sent later.
         later: Identity,
     },
+    /// No order of a key's operations explains what clients were told of them.
+    #[error("key {}: no order of its operations explains what was answered up to {}", key_text(.key), command_text(.command))]
+    NotLinearizable {
+        /// Which.
+        key: Vec<u8>,
+        /// The last one, in time, that is looked at.
+        command: Identity,
+    },
+    /// The search for an order takes a history for right that was made wrong.
+    #[error("the search for an order of key {} is blind: it explains {what}", key_text(.key))]
+    Blind {
+        /// What was made wrong.
+        what: &'static str,
+        /// In whose history.
+        key: Vec<u8>,
+    },
     /// A counter is not the sum of what was added to it.
     #[error("{replica}: counter {} is {}, but the additions come to {expected}", key_text(.key), .found.as_deref().unwrap_or("absent"))]
     Counter {
@@ -225,6 +241,26 @@ pub enum Finding {
     /// Nobody proved a fault that was expected.
     #[error("nobody holds a proof against {0}")]
     NotAccused(ReplicaId),
+    /// A fork that does not convict as many as it takes.
+    #[error("the fork in slot {slot}: the honest disks prove {proved} guilty of it; it takes {needed}")]
+    ForkUnproved {
+        /// The first slot that differs.
+        slot: Slot,
+        /// How many are proved guilty.
+        proved: usize,
+        /// How many it takes: one more than may be faulty.
+        needed: usize,
+    },
+    /// A fork convicts an honest replica.
+    #[error("the fork in slot {slot}: the honest disks prove {accused} guilty, which is honest: {kind}")]
+    ForkAccusesHonest {
+        /// The first slot that differs.
+        slot: Slot,
+        /// Who.
+        accused: ReplicaId,
+        /// What it has done.
+        kind: &'static str,
+    },
     /// A kept proof proves nothing.
     #[error("{holder} holds a proof against {accused} that proves nothing: {reason}")]
     FalseProof {

@@ -7,8 +7,10 @@
 //!
 //! - `stores`: the honest replicas' stores, opened once their processes have ended.
 //! - `claims`: what the clients say was asked and answered, and what the log did about it.
+//! - `linearizability`: whether some order explains the answers, without the log.
 //! - `replay`: the log, slot by slot, through an application of its own.
 //! - `safety`, `liveness`, `evidence`: the three judgements.
+//! - `fork`: if honest replicas decided differently, who made them.
 //! - `figures`: how fast it was.
 //! - [`finding`]: what can be wrong; [`verdict`]: what is said in the end.
 
@@ -16,6 +18,8 @@ mod claims;
 mod evidence;
 mod figures;
 pub mod finding;
+mod fork;
+mod linearizability;
 mod liveness;
 mod replay;
 mod safety;
@@ -38,6 +42,7 @@ use varangian_consensus::Slot;
 use varangian_crypto::{Committee, Genesis, ReplicaId};
 use varangian_storage::StoreError;
 
+pub use evidence::export_evidence;
 pub use finding::{Finding, Findings};
 pub use verdict::Verdict;
 
@@ -58,6 +63,8 @@ pub struct Case {
     pub max_gap: Duration,
     /// When the load began and ended, in milliseconds of the journals' clock.
     pub load: (u64, u64),
+    /// Of what is sampled.
+    pub seed: u64,
     /// Whether commands may be left without an outcome.
     pub allow_unresolved: bool,
 }
@@ -139,18 +146,19 @@ pub fn judge(case: &Case) -> Result<Verdict, JudgeError> {
         return Err(JudgeError::Load(from, to));
     }
     let committee = Committee::new(&case.genesis);
-    let honest = case.homes.iter().filter(|(_, _, honest)| *honest);
-    let honest: Vec<_> =
-        honest.map(|(id, home, _)| Honest::open(*id, home, &case.genesis)).collect::<Result<_, _>>()?;
+    let honest = Honest::open_all(&case.homes, &case.genesis)?;
     if honest.is_empty() {
         return Err(JudgeError::NobodyHonest);
     }
     let mut claims = Claims::new(journal::read_all(&case.journals)?);
-    let safety = safety::judge(&case.genesis, &committee, &honest, &mut claims)?;
+    let mut findings = Findings::default();
+    // Before the log is read: what it knows of a command must not help to explain it.
+    let linearizability = linearizability::judge(&claims, case.seed, &mut findings);
+    let safety = safety::judge(&case.genesis, &committee, &honest, &mut claims, linearizability, findings)?;
     Ok(Verdict {
         safety,
         liveness: liveness::judge(case, &claims),
-        evidence: evidence::judge(case, &committee, &honest),
+        evidence: evidence::judge(case, &committee, &honest)?,
         figures: figures::count(case, &claims)?,
     })
 }

@@ -5,21 +5,22 @@ use super::claims::{Claims, Fate, Sums};
 use super::finding::{Finding, Findings};
 use super::replay::Replay;
 use super::stores::{Honest, Log};
-use super::verdict::Safety;
+use super::verdict::{Linearizability, Safety};
 use std::collections::BTreeSet;
 use varangian_application::{Space, recompute};
 use varangian_consensus::{Batch, CommitCertificate, NULL_BATCH, Slot};
 use varangian_crypto::{Committee, Digest, Genesis, ReplicaId, Verify, decode};
 use varangian_storage::Committed;
 
-/// Replays the log from genesis; on the way each replica's log and state is compared, and the clients' claims are.
+/// Replays the log from genesis, after the answers have been looked at without it; on the way each replica's log and state is compared, and the clients' claims are.
 pub(super) fn judge(
     genesis: &Genesis,
     committee: &Committee,
     honest: &[Honest],
     claims: &mut Claims,
+    linearizability: Linearizability,
+    mut findings: Findings,
 ) -> Result<Safety, JudgeError> {
-    let mut findings = Findings::default();
     let mut replay = Replay::new(genesis, committee);
     let mut logs: Vec<_> = honest.iter().map(Log::new).collect();
     logs.sort_by_key(|log| std::cmp::Reverse(log.of.last()));
@@ -47,6 +48,7 @@ pub(super) fn judge(
         unacknowledged_ran: unacknowledged.count() as u64,
         counters,
         overwritten_counters,
+        linearizability,
         findings,
     })
 }

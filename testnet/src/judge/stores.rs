@@ -4,7 +4,7 @@ use super::JudgeError;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use varangian::home::Home;
 use varangian::{execute, record};
 use varangian_application::{Meta, Space};
@@ -30,6 +30,12 @@ pub(super) struct Honest {
 }
 
 impl Honest {
+    /// Opens the stores of those that are honest.
+    pub(super) fn open_all(homes: &[(ReplicaId, PathBuf, bool)], genesis: &Genesis) -> Result<Vec<Self>, JudgeError> {
+        let honest = homes.iter().filter(|(_, _, honest)| *honest);
+        honest.map(|(id, home, _)| Self::open(*id, home, genesis)).collect()
+    }
+
     /// Opens the store in a replica's home. Nobody else may have it open.
     pub(super) fn open(id: ReplicaId, home: &Path, genesis: &Genesis) -> Result<Self, JudgeError> {
         let identity = Identity { chain_id: genesis.chain_id(), replica: id };

@@ -33,8 +33,27 @@ pub struct Safety {
     pub counters: u64,
     /// Counters that were also written otherwise: they have no sum to check.
     pub overwritten_counters: u64,
+    /// Whether some order explains what clients were answered.
+    pub linearizability: Linearizability,
     /// What is wrong.
     pub findings: Findings,
+}
+
+/// How much of the clients' histories was searched for an order that explains it, without the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Linearizability {
+    /// Parts of the histories of single keys that were searched to an end.
+    pub samples: u64,
+    /// Operations in them.
+    pub operations: u64,
+    /// Operations that there were.
+    pub of: u64,
+    /// Parts of which the search had to be ended.
+    pub undecided: u64,
+    /// Keys that transactions touch: they are not looked at.
+    pub left_out: u64,
+    /// Histories that were made wrong on purpose, and refused.
+    pub refused: u64,
 }
 
 /// Whether clients were served all the time.
@@ -57,8 +76,19 @@ pub struct Liveness {
 pub struct Evidence {
     /// Per accused, how many different deeds of each kind are proved.
     pub proofs: BTreeMap<ReplicaId, BTreeMap<&'static str, u64>>,
+    /// If honest replicas decided differently, who is proved to have made them.
+    pub fork: Option<ForkProof>,
     /// What is wrong.
     pub findings: Findings,
+}
+
+/// What honest disks prove together of a fork.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ForkProof {
+    /// The first slot that was decided differently.
+    pub slot: u64,
+    /// Per culprit, how many different deeds of each kind are proved.
+    pub culprits: BTreeMap<ReplicaId, BTreeMap<&'static str, u64>>,
 }
 
 /// How fast it was, by the clients' journals.
@@ -213,7 +243,30 @@ impl fmt::Display for Safety {
         if self.overwritten_counters > 0 {
             write!(f, "; {} also overwritten, not summed", Grouped(self.overwritten_counters))?;
         }
-        Ok(())
+        let explained = good && self.linearizability.samples > 0;
+        write!(f, "; {}: ", if explained { "linearizable" } else { "linearizability" })?;
+        self.linearizability.fmt(f)
+    }
+}
+
+impl fmt::Display for Linearizability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { samples, operations, of, undecided, left_out, refused } = *self;
+        match samples {
+            0 => f.write_str("no sample"),
+            _ => write!(f, "{}, {} of {}", Count(samples, "sample"), Grouped(operations), Count(of, "operation")),
+        }?;
+        if undecided > 0 {
+            write!(f, ", {} undecided", Count(undecided, "sample"))?;
+        }
+        if left_out > 0 {
+            write!(f, ", {} with transactions left out", Count(left_out, "key"))?;
+        }
+        match refused {
+            0 => f.write_str(", no mutated history refused"),
+            1 => f.write_str(", a mutated history refused"),
+            more => write!(f, ", {more} mutated histories refused"),
+        }
     }
 }
 
@@ -233,10 +286,23 @@ impl fmt::Display for Liveness {
 
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.proofs.is_empty() {
+        Accused(&self.proofs).fmt(f)?;
+        if let Some(ForkProof { slot, culprits }) = &self.fork {
+            write!(f, "; fork in slot {}: {}", Grouped(*slot), Accused(culprits))?;
+        }
+        Ok(())
+    }
+}
+
+/// Who is accused, and of what.
+struct Accused<'a>(&'a BTreeMap<ReplicaId, BTreeMap<&'static str, u64>>);
+
+impl fmt::Display for Accused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
             return f.write_str("nobody is accused");
         }
-        for (place, (accused, kinds)) in self.proofs.iter().enumerate() {
+        for (place, (accused, kinds)) in self.0.iter().enumerate() {
             let between = if place == 0 { "" } else { "; " };
             write!(f, "{between}{accused}: {}: ", Count(kinds.values().sum(), "proof"))?;
             for (place, (kind, count)) in kinds.iter().enumerate() {

@@ -12,11 +12,14 @@ use super::Load;
 /// Later than any load ends, and still a moment of the clock: a century.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// Shares of puts and adds, and how many keys they touch.
+/// Shares of puts, reads and adds, and how many keys they touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mix {
-    /// Of a hundred operations, so many add to a shared counter; the others put.
+    /// Of a hundred operations, so many add to a shared counter.
     pub add_percent: u8,
+    /// Of a hundred of the others, so many read, by a command as every other: half of them a counter, half a key that some client puts. What is
+    /// left puts.
+    pub read_percent: u8,
     /// Counters, shared by all clients: `counter/0` and so on.
     pub counters: u64,
     /// Keys that each client puts, its own: `put/CLIENT/0` and so on, in random order.
@@ -25,7 +28,7 @@ pub struct Mix {
 
 impl Default for Mix {
     fn default() -> Self {
-        Self { add_percent: 20, counters: 8, keys: 1024 }
+        Self { add_percent: 20, read_percent: 25, counters: 8, keys: 1024 }
     }
 }
 
@@ -33,7 +36,7 @@ impl Default for Mix {
 #[derive(Debug, Error)]
 pub enum OperationError {
     /// The shares are none.
-    #[error("a mix has at most 100 percent of adds, at least one counter and one key")]
+    #[error("a mix has at most 100 percent of adds and of reads, at least one counter and one key")]
     Mix,
     /// Key or value are too long.
     #[error("the store takes no such value: {0}; choose a smaller one")]
@@ -44,7 +47,7 @@ impl Mix {
     /// Puts alone.
     #[must_use]
     pub fn puts() -> Self {
-        Self { add_percent: 0, ..Self::default() }
+        Self { add_percent: 0, read_percent: 0, ..Self::default() }
     }
 
     /// Whether there is something to ask for.
@@ -52,7 +55,11 @@ impl Mix {
     /// # Errors
     /// [`OperationError::Mix`].
     pub const fn check(&self) -> Result<(), OperationError> {
-        if self.add_percent > 100 || self.counters == 0 || self.keys == 0 { Err(OperationError::Mix) } else { Ok(()) }
+        let Self { add_percent, read_percent, counters, keys } = *self;
+        if add_percent > 100 || read_percent > 100 || counters == 0 || keys == 0 {
+            return Err(OperationError::Mix);
+        }
+        Ok(())
     }
 }
 
@@ -63,6 +70,7 @@ pub struct Generator {
     bundle: usize,
     value_bytes: usize,
     client: usize,
+    clients: usize,
     random: SplitMix,
 }
 
@@ -71,7 +79,14 @@ impl Generator {
     #[must_use]
     pub fn new(load: &Load, client: usize) -> Self {
         let random = SplitMix::of(load.seed, client, 0);
-        Self { mix: load.mix, bundle: load.bundle, value_bytes: load.value_bytes, client, random }
+        Self {
+            mix: load.mix,
+            bundle: load.bundle,
+            value_bytes: load.value_bytes,
+            client,
+            clients: load.clients,
+            random,
+        }
     }
 
     /// The operations of the next command.
@@ -85,12 +100,24 @@ impl Generator {
     fn operation(&mut self) -> Result<Bytes, OperationError> {
         let action = if self.random.below(100) < self.mix.add_percent.into() {
             let delta = i64::try_from(self.random.below(9)).unwrap_or(0) + 1;
-            Action::add(format!("counter/{}", self.random.below(self.mix.counters)).as_bytes(), delta)?
+            Action::add(self.counter().as_bytes(), delta)?
+        } else if self.random.below(100) >= self.mix.read_percent.into() {
+            Action::put(self.key(self.client).as_bytes(), self.random.bytes(self.value_bytes))?
+        } else if self.random.below(2) == 0 {
+            Action::get(self.counter().as_bytes())?
         } else {
-            let key = format!("put/{}/{}", self.client, self.random.below(self.mix.keys));
-            Action::put(key.as_bytes(), self.random.bytes(self.value_bytes))?
+            let client = usize::try_from(self.random.below(self.clients as u64)).unwrap_or(self.client);
+            Action::get(self.key(client).as_bytes())?
         };
         Ok(Operation::from(action).encode())
+    }
+
+    fn counter(&mut self) -> String {
+        format!("counter/{}", self.random.below(self.mix.counters))
+    }
+
+    fn key(&mut self, client: usize) -> String {
+        format!("put/{client}/{}", self.random.below(self.mix.keys))
     }
 }
 

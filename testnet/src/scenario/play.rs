@@ -2,7 +2,7 @@
 
 use super::format::{Safety, Scenario, profile};
 use super::show::Show;
-use crate::judge::{Case, Verdict, judge};
+use crate::judge::{Case, JudgeError, Verdict, export_evidence, judge};
 use crate::layout::NetworkDir;
 use crate::links::Links;
 use crate::load::{self, LoadError, Progress};
@@ -152,7 +152,7 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         };
         async move { load::run(&network, keys, &plan, Some(&journals), stopped, tell).await }
     });
-    show.tell(&format!("{} clients send signed puts and adds", scenario.load.clients));
+    show.tell(&format!("{} clients send signed puts, reads and adds", scenario.load.clients));
     show.know(&scenario.menaces)?;
     for name in scenario.at_once() {
         show.begin(name)?;
@@ -192,8 +192,11 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         max_gap: if expect.liveness { Duration::from_secs(expect.max_gap) } else { Duration::MAX },
         load: (0, u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX)),
         allow_unresolved: !expect.liveness,
+        seed: scenario.seed,
     };
-    let verdict = tokio::task::spawn_blocking(move || judge(&case)).await.context("the judge")??;
+    let judging = move || Ok::<_, JudgeError>((judge(&case)?, export_evidence(&case.homes, &case.genesis)?));
+    let (verdict, evidence) = tokio::task::spawn_blocking(judging).await.context("the judge")??;
+    fs::write(dir.root().join("evidence.json"), evidence.to_json()?).context("evidence.json")?;
     let mut missed: Vec<String> = missed.iter().map(|error| format!("{error:#}")).collect();
     let as_expected = match expect.safety {
         Safety::Holds => verdict.passed(),

@@ -4,8 +4,10 @@ use super::scene::{Note, Scene, add, put};
 use super::*;
 use crate::journal::Outcome;
 use crate::judge::claims::Claims;
+use crate::judge::verdict::Linearizability;
 use std::time::Duration;
 use varangian_application::OperationResult;
+use varangian_application::kv::{Action, Operation};
 use varangian_consensus::Slot;
 
 /// What the client was told of a command.
@@ -242,4 +244,58 @@ fn an_unresolved_command_fails_unless_that_is_allowed() {
     let verdict = scene.verdict();
     assert!(verdict.passed(), "{verdict}");
     assert_eq!((verdict.liveness.unresolved, verdict.safety.unacknowledged_ran, verdict.safety.counters), (1, 1, 2));
+}
+
+/// The search writes the store's rules down a second time: here they meet the store.
+#[test]
+fn what_the_real_store_answers_can_be_explained() {
+    let mut scene = Scene::new();
+    let key = b"x";
+    let swap = |expected, new| Action::compare_and_swap(key, expected, new).unwrap();
+    let actions = [
+        Action::get(key).unwrap(),
+        Action::delete(key).unwrap(),
+        swap(Some(b"1"), Some(b"2")),
+        swap(None, None),
+        swap(None, Some(b"1")),
+        Action::add(key, 4).unwrap(),
+        Action::get(key).unwrap(),
+        Action::add(key, i64::MAX).unwrap(),
+        Action::put(key, b"text".to_vec()).unwrap(),
+        Action::add(key, 1).unwrap(),
+        swap(Some(b"1"), None),
+        swap(Some(b"text"), None),
+        Action::get(key).unwrap(),
+        Action::put(key, b"+7".to_vec()).unwrap(),
+        Action::add(key, -8).unwrap(),
+        Action::get(key).unwrap(),
+        Action::delete(key).unwrap(),
+    ];
+    let operations: Vec<Operation> = actions.into_iter().map(Operation::from).collect();
+    scene.log = vec![vec![], vec![], vec![scene.command(0, 1, &operations)], vec![], vec![]];
+    let one_by_one = operations
+        .iter()
+        .zip(2..)
+        .map(|(operation, sequence)| vec![scene.command(1, sequence, std::slice::from_ref(operation))]);
+    scene.log.extend(one_by_one.collect::<Vec<_>>());
+    scene.reach = [scene.log.len(); 3];
+    scene.notes = scene.as_told();
+    scene.case.load = (0, 10 * scene.log.len() as u64 + 10);
+    let verdict = scene.verdict();
+    assert!(verdict.safety.findings.is_empty(), "{verdict}");
+    let Linearizability { samples, operations: looked_at, .. } = verdict.safety.linearizability;
+    assert_eq!((samples, looked_at), (1, 34));
+}
+
+#[test]
+fn answers_that_no_order_explains_are_found_without_the_log() {
+    let mut scene = Scene::new();
+    // The sums of two additions, one after the other, exchanged.
+    let (_, first) = told(&mut scene, 0, 2);
+    let first = std::mem::take(first);
+    let (_, last) = told(&mut scene, 0, 3);
+    let last = std::mem::replace(last, first);
+    *told(&mut scene, 0, 2).1 = last;
+    let command = scene.identity(0, 2);
+    must_find(&scene, &Finding::NotLinearizable { key: b"n".to_vec(), command });
 }

@@ -2,6 +2,7 @@
 //! A small run with real stores, certificates and journals, which passes; then one thing at a time goes wrong.
 
 mod clients;
+mod forks;
 mod proofs;
 mod replicas;
 mod scene;

@@ -34,6 +34,8 @@ pub struct Note {
 
 /// Changes what a replica writes for a slot.
 type Tamper = Box<dyn Fn(&Scene, u16, &mut Execution)>;
+/// Changes the records that a replica keeps.
+type Keep = Box<dyn Fn(&Scene, u16, &mut Vec<Record>)>;
 
 pub struct Scene {
     _dir: TempDir,
@@ -49,6 +51,8 @@ pub struct Scene {
     /// How many slots of the log each honest replica has executed.
     pub reach: [usize; 3],
     pub tamper: Tamper,
+    /// Changes what else a replica keeps.
+    pub keep: Keep,
     /// Replicas run what they have run before.
     pub forget: bool,
     /// A replica that has not kept its prepared certificate of a slot.
@@ -90,6 +94,7 @@ impl Scene {
             may_accuse: BTreeSet::new(),
             max_gap: Duration::from_millis(30),
             load: (0, 60),
+            seed: 1,
             allow_unresolved: false,
         };
         let mut scene = Self {
@@ -103,6 +108,7 @@ impl Scene {
             evidence: Vec::new(),
             reach: [5; 3],
             tamper: Box::new(|_, _, _| {}),
+            keep: Box::new(|_, _, _| {}),
             forget: false,
             unkept: None,
             stable: None,
@@ -188,7 +194,7 @@ impl Scene {
     }
 
     /// The notes of clients that were answered truthfully: sent at ten times the slot, answered five milliseconds later.
-    fn as_told(&self) -> Vec<Note> {
+    pub fn as_told(&self) -> Vec<Note> {
         let mut notes: BTreeMap<(usize, u64), Note> = BTreeMap::new();
         for (execution, executed) in self.run() {
             let commands = execution.batch.iter().flat_map(|batch| batch.commands());
@@ -251,6 +257,7 @@ impl Scene {
                 records.push(Record::Prepared(self.prepared(execution)));
             }
         }
+        (self.keep)(self, replica, &mut records);
         store.commit(record::commit(records)).unwrap();
         for (execution, executed) in run.into_iter().take(self.reach[usize::from(replica)]) {
             let mut write = written(&execution, &executed.changes);
@@ -261,12 +268,16 @@ impl Scene {
 
     /// What every replica had prepared when it said COMMIT for a slot.
     fn prepared(&self, execution: &consensus::Execution) -> PreparedCertificate {
-        let Commit { view, slot, digest } = execution.certificate.statement;
+        self.prepared_by(execution.certificate.statement, [1, 2])
+    }
+
+    /// A prepared certificate by the view's primary and these backups.
+    pub fn prepared_by(&self, Commit { view, slot, digest }: Commit, backups: [u16; 2]) -> PreparedCertificate {
         let pre_prepare = PrePrepare { view, slot, digest };
-        let backups =
-            [1_usize, 2].map(|id| (ReplicaId(id as u16), self.signers[id].sign(pre_prepare.prepare()).signature));
-        let signed = self.signers[0].sign(pre_prepare).into_inner();
-        PreparedCertificate::from_votes(&signed, backups.into_iter(), 3).unwrap()
+        let sign = |id: u16| (ReplicaId(id), self.signers[usize::from(id)].sign(pre_prepare.prepare()).signature);
+        let primary = self.committee.quorums().primary(view.0);
+        let signed = self.signers[primary.index()].sign(pre_prepare).into_inner();
+        PreparedCertificate::from_votes(&signed, backups.map(sign).into_iter(), 3).unwrap()
     }
 
     /// The checkpoint at slot 4.

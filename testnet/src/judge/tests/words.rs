@@ -1,7 +1,7 @@
 //! What people and machines read.
 
 use super::*;
-use crate::judge::verdict::{ClientsP99, Evidence, Figures, Latency, Liveness, Safety};
+use crate::judge::verdict::{ClientsP99, Evidence, Figures, Latency, Linearizability, Liveness, Safety};
 use varangian_consensus::{Identity, Slot};
 use varangian_crypto::SigningKey;
 
@@ -11,6 +11,13 @@ fn verdict() -> Verdict {
             last_slots: (0..4).map(|id| (ReplicaId(id), 1812)).collect(),
             acknowledged: 10_412,
             counters: 8,
+            linearizability: Linearizability {
+                samples: 12,
+                operations: 3120,
+                of: 3120,
+                refused: 2,
+                ..Linearizability::default()
+            },
             ..Safety::default()
         },
         liveness: Liveness {
@@ -22,6 +29,7 @@ fn verdict() -> Verdict {
         },
         evidence: Evidence {
             proofs: [(ReplicaId(3), [("two pre-prepares for one slot", 4)].into())].into(),
+            fork: None,
             findings: Findings::default(),
         },
         figures: Figures {
@@ -43,7 +51,7 @@ fn finding(sequence: u64) -> Finding {
 fn a_pass_is_three_lines_and_the_figures() {
     let shown = verdict().to_string();
     let expected = "\
-SAFETY pass (4 honest states agree up to slot 1,812; 10,412 acknowledged commands, each exactly once; 8 counters exact)
+SAFETY pass (4 honest states agree up to slot 1,812; 10,412 acknowledged commands, each exactly once; 8 counters exact; linearizable: 12 samples, 3,120 of 3,120 operations, 2 mutated histories refused)
 LIVENESS pass (worst gap 1.9 s, bound 10 s)
 EVIDENCE pass (r3: 4 proofs: two pre-prepares for one slot)
 1,041 acknowledged operations/s (20,824 in 10,412 commands, in 20 s); latency p50 3 ms, p90 5 ms, p99 20 ms, p99.9 1801 ms, worst 1900 ms; of each client by itself: p99 19 ms, the worst 812 ms";
@@ -59,7 +67,7 @@ fn a_failure_claims_nothing_and_lists_what_is_wrong() {
     verdict.evidence.findings.push(Finding::NotAccused(ReplicaId(3)));
     let shown = verdict.to_string();
     let expected = "\
-SAFETY FAIL (4 honest states up to slot 1,812, r2 to 40; 10,412 acknowledged commands; 8 counters)
+SAFETY FAIL (4 honest states up to slot 1,812, r2 to 40; 10,412 acknowledged commands; 8 counters; linearizability: 12 samples, 3,120 of 3,120 operations, 2 mutated histories refused)
   - client 8a88e3dd command 1: acknowledged in slot 7, but it never ran
   - client 8a88e3dd command 2: acknowledged in slot 7, but it never ran
   - client 8a88e3dd command 3: acknowledged in slot 7, but it never ran
@@ -70,6 +78,18 @@ EVIDENCE FAIL (nobody is accused)
 ";
     assert!(shown.starts_with(expected), "{shown}");
     assert!(!verdict.passed());
+}
+
+#[test]
+fn what_was_not_searched_is_said() {
+    let nothing = Linearizability::default();
+    assert_eq!(nothing.to_string(), "no sample, no mutated history refused");
+    let mut verdict = verdict();
+    verdict.safety.linearizability = nothing;
+    assert!(verdict.to_string().contains("; linearizability: no sample, "), "{verdict}");
+    let some = Linearizability { samples: 1, operations: 20, of: 1000, undecided: 2, left_out: 1, refused: 1 };
+    let expected = "1 sample, 20 of 1,000 operations, 2 samples undecided, 1 key with transactions left out, a mutated history refused";
+    assert_eq!(some.to_string(), expected);
 }
 
 #[test]

@@ -31,22 +31,25 @@ fn the_same_seed_asks_for_the_same() {
 
 #[test]
 fn the_shares_are_those_of_the_mix() {
-    let count = |add_percent| {
-        let actions = actions(&load(Mix { add_percent, ..Mix::default() }), 0, 400);
+    let count = |add_percent, read_percent| {
+        let actions = actions(&load(Mix { add_percent, read_percent, ..Mix::default() }), 0, 400);
         assert_eq!(actions.len(), 4000);
-        actions.iter().filter(|action| matches!(action, Action::Add { .. })).count()
+        let adds = actions.iter().filter(|action| matches!(action, Action::Add { .. })).count();
+        (adds, actions.iter().filter(|action| matches!(action, Action::Get { .. })).count())
     };
-    assert_eq!(count(0), 0);
-    assert_eq!(count(100), 4000);
-    let third = count(33);
+    assert_eq!(count(0, 0), (0, 0));
+    assert_eq!(count(100, 100), (4000, 0));
+    assert_eq!(count(0, 100), (0, 4000));
+    let (third, half) = count(33, 50);
     assert!((1100..1540).contains(&third), "{third} of 4000 are adds");
+    assert!((1120..1560).contains(&half), "{half} of 4000 are reads");
 }
 
 #[test]
-fn puts_have_the_size_and_keys_of_their_client_and_adds_the_shared_counters() {
-    let mix = Mix { add_percent: 50, counters: 3, keys: 5 };
-    let (mut counters, mut keys) = (BTreeSet::new(), BTreeSet::new());
-    for action in actions(&load(mix), 7, 100) {
+fn puts_have_the_size_and_keys_of_their_client_adds_the_shared_counters_and_reads_all_of_them() {
+    let mix = Mix { add_percent: 50, read_percent: 25, counters: 3, keys: 5 };
+    let (mut counters, mut keys, mut read) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for action in actions(&load(mix), 7, 1000) {
         match action {
             Action::Put { key, value } => {
                 assert_eq!(value.len(), 512);
@@ -56,18 +59,28 @@ fn puts_have_the_size_and_keys_of_their_client_and_adds_the_shared_counters() {
                 assert!((1..=9).contains(&delta));
                 counters.insert(String::from_utf8(key.into_bytes().to_vec()).unwrap());
             }
+            Action::Get { key } => {
+                read.insert(String::from_utf8(key.into_bytes().to_vec()).unwrap());
+            }
             other => panic!("{other:?}"),
         }
     }
     assert!(counters.iter().eq(["counter/0", "counter/1", "counter/2"]), "{counters:?}");
     assert!(keys.iter().eq(["put/7/0", "put/7/1", "put/7/2", "put/7/3", "put/7/4"]), "{keys:?}");
+    // All counters, and every key of all clients.
+    assert_eq!((read.iter().filter(|key| counters.contains(*key)).count(), read.len()), (3, 3 + 16 * 5), "{read:?}");
 }
 
 #[test]
 fn a_mix_of_nothing_is_refused() {
     let whole = Mix::default();
     whole.check().unwrap();
-    for mix in [Mix { add_percent: 101, ..whole }, Mix { counters: 0, ..whole }, Mix { keys: 0, ..whole }] {
+    for mix in [
+        Mix { add_percent: 101, ..whole },
+        Mix { read_percent: 101, ..whole },
+        Mix { counters: 0, ..whole },
+        Mix { keys: 0, ..whole },
+    ] {
         assert!(matches!(mix.check(), Err(OperationError::Mix)), "{mix:?}");
     }
 }
