@@ -165,6 +165,7 @@ async fn menaces_move_neither_view_nor_store_nor_process() {
         max_gap: 2 * Duration::from_millis(PATIENT_MS),
         load: (0, u64::try_from(report.elapsed.as_millis()).unwrap()),
         allow_unresolved: false,
+        seed: 0,
     };
     let verdict = judge(&case).unwrap();
     println!("{verdict}");

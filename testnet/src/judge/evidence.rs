@@ -45,11 +45,6 @@ pub(super) fn judge(case: &Case, committee: &Committee, honest: &[Honest]) -> Re
             verdict.findings.push(Finding::UnexpectedlyAccused { accused, kind });
         }
     }
-    for expected in &case.expect_accused {
-        if !verdict.proofs.contains_key(expected) {
-            verdict.findings.push(Finding::NotAccused(*expected));
-        }
-    }
     if let Some(Fork { slot, proofs }) = fork::examine(honest, committee)? {
         let mut culprits: BTreeMap<ReplicaId, BTreeMap<&'static str, u64>> = BTreeMap::new();
         for (accused, kind, _) in proofs.iter().map(deed).collect::<BTreeSet<_>>() {
@@ -63,6 +58,10 @@ pub(super) fn judge(case: &Case, committee: &Committee, honest: &[Honest]) -> Re
             verdict.findings.push(Finding::ForkUnproved { slot, proved, needed });
         }
         verdict.fork = Some(ForkProof { slot: slot.0, culprits });
+    }
+    let culprits = verdict.culprits();
+    for expected in case.expect_accused.difference(&culprits) {
+        verdict.findings.push(Finding::NotAccused(*expected));
     }
     Ok(verdict)
 }

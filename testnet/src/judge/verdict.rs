@@ -3,7 +3,7 @@
 use super::finding::Findings;
 use crate::report::Judgement;
 use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use varangian_crypto::ReplicaId;
 
@@ -80,6 +80,15 @@ pub struct Evidence {
     pub fork: Option<ForkProof>,
     /// What is wrong.
     pub findings: Findings,
+}
+
+impl Evidence {
+    /// Whoever is proved faulty, by one disk alone or by several together.
+    #[must_use]
+    pub fn culprits(&self) -> BTreeSet<ReplicaId> {
+        let together = self.fork.iter().flat_map(|fork| fork.culprits.keys());
+        self.proofs.keys().chain(together).copied().collect()
+    }
 }
 
 /// What honest disks prove together of a fork.
@@ -159,7 +168,7 @@ impl Verdict {
     #[must_use]
     pub fn line(&self) -> String {
         let word = |findings: &Findings| if findings.is_empty() { "pass" } else { "FAIL" };
-        let accused: Vec<String> = self.evidence.proofs.keys().map(ReplicaId::to_string).collect();
+        let accused: Vec<String> = self.evidence.culprits().iter().map(ReplicaId::to_string).collect();
         format!(
             "safety {}  liveness {} (gap {})  evidence {} ({})  {:>6} ops/s",
             word(&self.safety.findings),

@@ -19,6 +19,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use varangian_crypto::Parameters;
@@ -81,11 +82,21 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Plays a scenario on a new network in `dir`. Gives the network too, its processes stopped.
+/// Plays a scenario on a new network in `dir`. Gives the network too, its processes stopped. A signal to end ends the processes first.
 ///
 /// # Errors
-/// If there can be no verdict: the network does not start, the load breaks down, a store cannot be read.
+/// If there can be no verdict: the network does not start, the load breaks down, a store cannot be read, a signal comes.
 pub async fn play(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow::Result<(Outcome, Testnet)> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // Dropped, the network kills its processes.
+    tokio::select! {
+        played = play_to_its_end(scenario, dir, quiet) => played,
+        _ = interrupt.recv() => bail!("interrupted; nothing is judged"),
+        _ = terminate.recv() => bail!("told to end; nothing is judged"),
+    }
+}
+
+async fn play_to_its_end(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow::Result<(Outcome, Testnet)> {
     let clean = match scenario.expect.throughput {
         None => None,
         Some(_) => {
@@ -201,7 +212,7 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
     let as_expected = match expect.safety {
         Safety::Holds => verdict.passed(),
         Safety::Broken => {
-            let culprits = verdict.evidence.proofs.len();
+            let culprits = verdict.evidence.culprits().len();
             if verdict.safety.findings.is_empty() {
                 missed.push("safety broken: the honest agree".into());
             }
