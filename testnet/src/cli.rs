@@ -39,6 +39,9 @@ enum Command {
     Attacks,
     /// Simulate many networks under faults and attacks, each decided by a seed
     Sim(varangian_sim::cli::SimArgs),
+    /// Burn processor time
+    #[command(hide = true)]
+    Burn(robustness::floods::BurnArgs),
     /// Run one malicious replica
     #[command(hide = true)]
     Replica(replica::ReplicaArgs),
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Sim(args) => Ok(varangian_sim::cli::run(&args)),
+            Command::Burn(args) => robustness::floods::burn(&args),
             Command::Replica(args) => replica::run(args).await,
         }
     });

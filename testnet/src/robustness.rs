@@ -4,6 +4,9 @@
 //!
 //! - `attacks`: throughput with one malicious replica of four over throughput with none.
 //! - `recovery`: from a primary's death to the next commit.
+//! - [`floods`]: latencies of honest clients under malicious ones and wire floods.
+
+pub mod floods;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -53,6 +56,8 @@ enum What {
     Attacks(AttacksArgs),
     /// From a primary's death to the next commit
     Recovery(RecoveryArgs),
+    /// Latencies of honest clients under malicious ones and wire floods, beside a neutral burner of processor time
+    Floods(floods::FloodsArgs),
 }
 
 /// See [`What::Attacks`].
@@ -118,6 +123,7 @@ pub async fn run(args: RobustnessArgs) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Attacks(args) => attacks(&args).await?,
         What::Recovery(args) => recovery(&args).await?,
+        What::Floods(args) => floods::run(&args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -49,7 +49,7 @@ fn many_combine_several() {
         let faults = scenario.step.iter().filter(|step| !matches!(step, Step::Wait(_) | Step::At(_) | Step::Await(_)));
         scenario.rows.len() > 1 && scenario.attacks.len() + faults.count() + usize::from(scenario.links.is_some()) > 1
     };
-    let count = SHIPPED.iter().map(|(name, _)| *name).filter(|name| combines(&name)).count();
+    let count = SHIPPED.iter().map(|(name, _)| *name).filter(|name| combines(name)).count();
     assert!(count >= 14, "{count}");
 }
 

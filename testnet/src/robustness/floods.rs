@@ -1,0 +1,261 @@
+//! What malicious clients and wire floods take from honest clients, beside what it would take to burn as much processor time.
+//!
+//! Whoever floods a machine that replicas share takes processor time from them on the sending side already. So each menace stands beside a run in
+//! which a neutral process burns what the menace cost in all: the sender's time and what the replicas spent more than without it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hint::black_box;
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use serde::Serialize;
+use tokio::process::{Child, Command};
+use varangian_crypto::Parameters;
+
+use super::median;
+use crate::bench::row::{self, Row};
+use crate::bench::usage::Usage;
+use crate::layout::NetworkDir;
+use crate::load::Load;
+use crate::load::operations::Mix;
+use crate::menace::{MENACES, Menace, Spec, Target};
+use crate::testnet::Testnet;
+use crate::up::spinner;
+
+/// One stretch of burning and pausing.
+const STRETCH: Duration = Duration::from_millis(10);
+
+/// See the module.
+#[derive(Debug, Args)]
+pub struct FloodsArgs {
+    /// Menaces, `NAME,rate=N` as elsewhere [default: each of the list at its own rate]
+    menaces: Vec<String>,
+    /// Runs of each
+    #[arg(long, default_value_t = 3)]
+    pairs: usize,
+    /// Seconds of each run
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// Operations per second that honest clients ask for
+    #[arg(long, default_value_t = 200.0)]
+    rate: f64,
+    /// As JSON, a line for each menace
+    #[arg(long)]
+    json: bool,
+}
+
+/// Burns so much of one core until it is ended.
+#[derive(Debug, Args)]
+pub struct BurnArgs {
+    /// From 0 to 1
+    share: f64,
+}
+
+/// One run.
+struct Run {
+    row: Row,
+    /// Processor seconds per second: of the replicas and of this process.
+    replicas: f64,
+    own: f64,
+    /// The largest that a replica's resident memory ever was, in MiB.
+    memory: f64,
+}
+
+/// A menace's run between one without it and one with a burner in its place.
+struct Pair {
+    clean: Run,
+    attacked: Run,
+    neutral: Run,
+    /// What it cost, in cores.
+    cores: f64,
+    /// The view at its end.
+    view: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    menace: String,
+    rate: u32,
+    /// Cores that it cost in all, the median.
+    cores: f64,
+    clean_p99_ms: f64,
+    neutral_p99_ms: f64,
+    p99_ms: f64,
+    /// Of the pairs, the median.
+    over_neutral: f64,
+    memory_mib: f64,
+    /// Views left in all of its runs.
+    view_changes: u64,
+}
+
+/// Runs `robustness floods`.
+///
+/// # Errors
+/// If a network does not come up or falls.
+pub async fn run(args: &FloodsArgs) -> anyhow::Result<()> {
+    let specs: Vec<Spec> = if args.menaces.is_empty() {
+        MENACES.iter().map(|kind| Spec::parse(kind.name)).collect::<Result<_, _>>()?
+    } else {
+        args.menaces.iter().map(|text| Spec::parse(text)).collect::<Result<_, _>>()?
+    };
+    let bar = spinner("");
+    if !args.json {
+        println!(
+            "| menace | a second | cores | p99 clean | p99 beside a neutral burner | p99 | over neutral | memory of a replica | views left |\n|-|-|-|-|-|-|-|-|-|"
+        );
+    }
+    for spec in specs {
+        let mut runs = Vec::new();
+        for pair in 0..args.pairs {
+            bar.set_message(format!("{spec}: {} of {}", pair + 1, args.pairs));
+            let (clean, _) = measure(args, None, 0.0).await?;
+            let (attacked, view) = measure(args, Some((spec, pair as u64)), 0.0).await?;
+            let cores = (attacked.replicas - clean.replicas).max(0.0) + (attacked.own - clean.own).max(0.0);
+            let (neutral, _) = measure(args, None, cores).await?;
+            runs.push(Pair { clean, attacked, neutral, cores, view });
+        }
+        let of = |what: fn(&Pair) -> f64| median(runs.iter().map(what).collect());
+        let line = Line {
+            menace: spec.kind().name.to_owned(),
+            rate: spec.rate(),
+            cores: of(|pair| pair.cores),
+            clean_p99_ms: of(|pair| pair.clean.row.p99_ms),
+            neutral_p99_ms: of(|pair| pair.neutral.row.p99_ms),
+            p99_ms: of(|pair| pair.attacked.row.p99_ms),
+            over_neutral: of(|pair| pair.attacked.row.p99_ms / pair.neutral.row.p99_ms),
+            memory_mib: runs.iter().map(|pair| pair.attacked.memory).fold(0.0, f64::max),
+            view_changes: runs.iter().map(|pair| pair.view).sum(),
+        };
+        bar.suspend(|| line.print(args.json))?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+impl Line {
+    fn print(&self, json: bool) -> anyhow::Result<()> {
+        if json {
+            println!("{}", serde_json::to_string(self)?);
+        } else {
+            println!(
+                "| {} | {} | {:.2} | {:.0} ms | {:.0} ms | {:.0} ms | {:.2} | {:.0} MiB | {} |",
+                self.menace,
+                self.rate,
+                self.cores,
+                self.clean_p99_ms,
+                self.neutral_p99_ms,
+                self.p99_ms,
+                self.over_neutral,
+                self.memory_mib,
+                self.view_changes
+            );
+        }
+        Ok(())
+    }
+}
+
+/// One run on a network of its own, with a menace, or with a burner, or alone; and the view at its end.
+async fn measure(args: &FloodsArgs, menace: Option<(Spec, u64)>, burn: f64) -> anyhow::Result<(Run, u64)> {
+    let files = tempfile::Builder::new().prefix("varangian-floods-").tempdir()?;
+    let dir = NetworkDir::new(files.path().join("network"));
+    dir.create(4, Parameters::default())?;
+    let mut net = Testnet::new(dir.clone(), &BTreeMap::new())?;
+    net.start().await?;
+    let pids: Vec<u32> = net.ids().into_iter().filter_map(|id| net.pid(id)).collect();
+    let network = net.network()?;
+    let menace = menace
+        .map(|(spec, seed)| Menace::start(&Target::load(dir.root())?, spec, seed).map_err(anyhow::Error::from))
+        .transpose()?;
+    let burners = burners(burn)?;
+    let load = Load {
+        clients: 8,
+        in_flight: 64,
+        value_bytes: 128,
+        rate: Some(args.rate),
+        mix: Mix::puts(),
+        warmup: Duration::from_secs(1),
+        ..Load::default()
+    };
+    let own = [std::process::id()];
+    let before = (Usage::of(&pids)?, Usage::of(&own)?);
+    let began = std::time::Instant::now();
+    let row = row::measure(&network, &pids, &load, Duration::from_secs(args.seconds)).await?;
+    let after = (Usage::of(&pids)?, Usage::of(&own)?);
+    let seconds = began.elapsed().as_secs_f64();
+    let statuses = varangian::cli::status::ask_all(&network, Duration::from_secs(1)).await?;
+    let view =
+        statuses.iter().filter_map(|(_, answer)| answer.as_ref().ok()).map(|row| row.view).max().unwrap_or_default();
+    drop(burners);
+    if let Some(menace) = menace {
+        menace.stop().await;
+    }
+    let memory = pids.iter().map(|pid| high_water(*pid)).collect::<anyhow::Result<Vec<_>>>()?;
+    net.stop().await?;
+    let run = Run {
+        row,
+        replicas: (after.0 - before.0).cpu.as_secs_f64() / seconds,
+        own: (after.1 - before.1).cpu.as_secs_f64() / seconds,
+        memory: memory.into_iter().fold(0.0, f64::max),
+    };
+    Ok((run, view))
+}
+
+/// Processes that burn so many cores together. Dropped, they are killed.
+fn burners(cores: f64) -> anyhow::Result<Vec<Child>> {
+    let program = std::env::current_exe().context("where this program is")?;
+    let mut left = cores;
+    let mut burners = Vec::new();
+    while left > 0.01 {
+        let share = left.min(1.0);
+        let mut command = Command::new(&program);
+        command.arg("burn").arg(format!("{share:.3}")).stdin(Stdio::null()).kill_on_drop(true);
+        burners.push(command.spawn().context("starting a burner")?);
+        left -= share;
+    }
+    Ok(burners)
+}
+
+/// Burns until it is killed.
+///
+/// # Errors
+/// If the share is none.
+pub fn burn(args: &BurnArgs) -> anyhow::Result<ExitCode> {
+    ensure!((0.0..=1.0).contains(&args.share), "{} is no share: from 0 to 1", args.share);
+    let busy = STRETCH.mul_f64(args.share);
+    let mut number = 1_u64;
+    loop {
+        let began = std::time::Instant::now();
+        while began.elapsed() < busy {
+            for _ in 0..1000 {
+                number = black_box(number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+            }
+        }
+        std::thread::sleep(STRETCH.saturating_sub(began.elapsed()));
+    }
+}
+
+/// The most memory that a process ever had resident, in MiB.
+#[expect(clippy::cast_precision_loss, reason = "kibibytes are far below 2^52")]
+fn high_water(pid: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).with_context(|| path.clone())?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().with_context(|| path)?;
+    Ok(kib as f64 / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::high_water;
+
+    #[test]
+    fn memory_is_read_from_the_kernel() {
+        let mib = high_water(std::process::id()).unwrap();
+        assert!((1.0..100_000.0).contains(&mib), "{mib}");
+    }
+}
