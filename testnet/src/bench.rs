@@ -97,9 +97,10 @@ struct Figures {
 }
 
 /// The network of a row.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Target {
     /// Made for it. Dropped in this order: the processes are killed, then their files removed.
-    Own { net: Box<Testnet>, _files: TempDir },
+    Own { net: Testnet, _files: TempDir },
     /// Somebody else's.
     Running { network: Network, pids: Vec<u32> },
 }
@@ -190,7 +191,7 @@ impl BenchArgs {
         dir.create(self.replicas, Parameters::default())?;
         let mut net = Testnet::new(dir, &std::collections::BTreeMap::new())?;
         net.start().await?;
-        Ok(Target::Own { net: Box::new(net), _files: files })
+        Ok(Target::Own { net, _files: files })
     }
 }
 
