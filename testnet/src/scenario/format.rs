@@ -59,12 +59,21 @@ pub struct Scenario {
     /// What lies between the replicas: a profile of links by its name. Left out, they reach each other directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<String>,
+    /// Who alone can play it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Only>,
+    /// Malicious replicas that run twice with one key: some of the others hear the one, some the other. The simulator alone can do that.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub twins: BTreeSet<Replica>,
     /// A timing model, by which all links change by themselves from the start of the load to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Schedule>,
     /// Malicious replicas and their attacks, `NAME` or `NAME@TRIGGER`, several joined by `+`. One that a step strikes with behaves until then.
     #[serde(default)]
     pub attacks: BTreeMap<Replica, String>,
+    /// How fast clocks run, 1 being true time; 0.1 to 10. The simulator alone can do that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub clocks: BTreeMap<Replica, f64>,
     /// What clients do meanwhile.
     #[serde(default)]
     pub load: LoadPlan,
@@ -78,6 +87,14 @@ pub struct Scenario {
 
 const fn four() -> u16 {
     4
+}
+
+/// Who alone can play a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Only {
+    /// The simulator: it takes too long on real processes, or they cannot do it.
+    Sim,
 }
 
 /// A replica by its name: `r0`.
@@ -354,6 +371,17 @@ pub enum ScenarioError {
         /// What was written.
         seconds: f64,
     },
+    /// Real processes have neither.
+    #[error("clocks and twins are for the simulator alone: add only = \"sim\"")]
+    OnlySimulated,
+    /// A clock out of bounds.
+    #[error("clocks.{replica} = {rate}: from 0.1 to 10 times true time")]
+    Clock {
+        /// Whose.
+        replica: ReplicaId,
+        /// What was written.
+        rate: f64,
+    },
     /// Both would say what links are like.
     #[error("timing says what all links are like: leave out links, cut, partition, shape and heal")]
     TimingAndLinks,
@@ -407,6 +435,7 @@ impl Scenario {
             self.exists("attacks", replica.0)?;
             Plan::parse(attack).map_err(|source| ScenarioError::Attack { replica: replica.0, source })?;
         }
+        self.check_simulated()?;
         self.links.as_deref().map(profile).transpose()?;
         for step in &self.step {
             match step {
@@ -476,15 +505,36 @@ impl Scenario {
         }
     }
 
+    fn check_simulated(&self) -> Result<(), ScenarioError> {
+        for replica in &self.twins {
+            self.exists("twins", replica.0)?;
+        }
+        for (replica, rate) in &self.clocks {
+            self.exists("clocks", replica.0)?;
+            if !(0.1..=10.0).contains(rate) {
+                return Err(ScenarioError::Clock { replica: replica.0, rate: *rate });
+            }
+        }
+        let real = self.twins.is_empty() && self.clocks.is_empty();
+        if real || self.only == Some(Only::Sim) { Ok(()) } else { Err(ScenarioError::OnlySimulated) }
+    }
+
+    /// The malicious ones.
+    #[must_use]
+    pub fn malicious(&self) -> BTreeSet<Replica> {
+        self.attacks.keys().chain(&self.twins).copied().collect()
+    }
+
     fn check_expect(&self) -> Result<(), ScenarioError> {
         let Expect { safety, throughput, accused, may_be_accused, .. } = &self.expect;
-        if let Some(innocent) = accused.iter().chain(may_be_accused).find(|who| !self.attacks.contains_key(who)) {
+        let malicious = self.malicious();
+        if let Some(innocent) = accused.iter().chain(may_be_accused).find(|who| !malicious.contains(who)) {
             return Err(ScenarioError::InnocentExpected(innocent.0));
         }
         if let Some(share) = throughput.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
             return Err(ScenarioError::Throughput(share));
         }
-        let attackers = self.attacks.len();
+        let attackers = malicious.len();
         if *safety == Safety::Broken && attackers <= usize::from((self.replicas - 1) / 3) {
             return Err(ScenarioError::TooFewToBreak { attackers, replicas: self.replicas });
         }
@@ -572,7 +622,8 @@ impl Step {
 }
 
 impl Who {
-    fn named(&self) -> impl Iterator<Item = Replica> + '_ {
+    /// Those that are called by their names.
+    pub fn named(&self) -> impl Iterator<Item = Replica> + '_ {
         let named: &[Replica] = match self {
             Self::Group(_) => &[],
             Self::One(replica) => std::slice::from_ref(replica),

@@ -1,6 +1,6 @@
 //! A whole run: a new network, the load, the show, the verdict.
 
-use super::format::{Safety, Scenario, profile};
+use super::format::{Only, Safety, Scenario, profile};
 use super::show::Show;
 use crate::judge::{Case, Verdict, judge};
 use crate::layout::NetworkDir;
@@ -86,6 +86,9 @@ impl fmt::Display for Outcome {
 /// # Errors
 /// If there can be no verdict: the network does not start, the load breaks down, a store cannot be read.
 pub async fn play(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow::Result<(Outcome, Testnet)> {
+    if scenario.only == Some(Only::Sim) {
+        bail!("scenario {} is for the simulator alone: play it with --sim", scenario.name);
+    }
     let clean = match scenario.expect.throughput {
         None => None,
         Some(_) => {

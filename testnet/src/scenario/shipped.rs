@@ -53,6 +53,9 @@ shipped! {
     "partition-then-power-loss",
     "five-continents-with-a-crash",
     "long-loss-beyond-f",
+    "hour-long-loss-beyond-f",
+    "skewed-clocks",
+    "twins",
 }
 
 /// Of the failure models, what attacks of malicious replicas play.
@@ -104,8 +107,11 @@ fn of_attack(kind: &Kind) -> Scenario {
         replicas,
         seed: 1,
         links: None,
+        only: None,
+        twins: BTreeSet::new(),
         timing: None,
         attacks: BTreeMap::from([(attacker, kind.name.to_owned())]),
+        clocks: BTreeMap::new(),
         load: LoadPlan::default(),
         step: vec![
             Step::Wait(3.0),

@@ -3,6 +3,7 @@
 use super::draw::{falls, named};
 use super::plan::{Plan, What};
 use super::queue::Happening;
+use super::script::Load;
 use super::{Held, Micros, Probe, World, healthy};
 use crate::checks::{Invariant, ensure};
 use crate::cluster::disk::Answer;
@@ -115,6 +116,18 @@ impl World<'_> {
         Ok(())
     }
 
+    /// One more command of a client that a script's load keeps busy.
+    pub(super) fn send_next(&mut self, client: u8) {
+        if let Some(script) = &self.plan.script
+            && self.phase == healthy::Phase::Safety
+        {
+            let Load { operations, bytes, .. } = script.load;
+            let planned = Planned { gap: 0, operations, bytes, to_all: false, alone: false };
+            self.clients.all[usize::from(client)].planned.push_back(planned);
+            self.send_planned(client);
+        }
+    }
+
     /// Sends what the rules allow now.
     pub(super) fn send_planned(&mut self, number: u8) {
         while let Some((command, to_all)) = self.next_command(number) {
@@ -197,7 +210,8 @@ impl World<'_> {
     /// A replica tells a client what its command came to.
     pub(super) fn reply(&mut self, node: usize, identity: Identity, answer: Answer) -> Held {
         let replica = self.nodes[node].id;
-        self.checks.replied(replica, identity, &answer)?;
+        let held = self.checks.replied(replica, identity, &answer);
+        self.holds(held)?;
         let Some(runner) = &self.nodes[node].runner else { return Ok(()) };
         let view = runner.replica().view();
         let chance = named(&[self.plan.seed, node as u64, self.now(), identity.sequence, 3]);
@@ -243,7 +257,8 @@ impl World<'_> {
                 format!("a client that keeps to the rules is refused {identity:?}")
             });
         }
-        self.checks.accepted(identity, answer, self.queue.now())?;
+        let held = self.checks.accepted(identity, answer, self.queue.now());
+        self.holds(held)?;
         self.tell(|_| {
             format!(
                 "client {} accepts the answer to {} of slot {}",
@@ -255,6 +270,7 @@ impl World<'_> {
         if let Some(answered) = self.clients.all[usize::from(number)].pending.remove(&identity.sequence) {
             self.waited += self.queue.now() - answered.since;
             self.send_planned(number);
+            self.is_answered(number);
         }
         Ok(())
     }
