@@ -31,8 +31,8 @@ mod edge;
 mod healthy;
 mod net;
 mod node;
-mod queue;
 mod play;
+mod queue;
 
 pub use plan::Plan;
 pub use probes::{Probe, Probes};
@@ -45,9 +45,9 @@ use draw::EventHash;
 use net::Net;
 use node::Node;
 use plan::{How, Rest};
+use play::Play;
 use queue::{Happening, Queue};
 use script::Played;
-use play::Play;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use varangian_consensus::Config;
 use varangian_crypto::ReplicaId;
@@ -189,7 +189,8 @@ impl<'a> World<'a> {
             match evil.how {
                 How::Attack(attack) => {
                     nodes[node].attacks.push(attack);
-                    nodes[node].asleep = plan.script.as_ref().is_some_and(|script| script.asleep.contains(&evil.replica));
+                    nodes[node].asleep =
+                        plan.script.as_ref().is_some_and(|script| script.asleep.contains(&evil.replica));
                 }
                 How::Garbles(rate) => nodes[node].garbles = rate,
                 How::Twins { second } => {
@@ -250,7 +251,6 @@ impl<'a> World<'a> {
             let Some(happening) = self.queue.pop() else { break };
             self.hash.add(self.queue.now());
             self.happen(happening)?;
-            self.prompt()?;
             ensure(self.steps < self.most_steps(), Invariant::NoPanic, || {
                 format!("{} steps, and no end: messages breed messages", self.steps)
             })?;

@@ -54,6 +54,9 @@ enum ScenarioCommand {
         /// Under so many seeds, up to the first that is not as expected
         #[arg(long, requires = "sim", value_name = "N")]
         seeds: Option<u64>,
+        /// Tell all that the simulated replicas do
+        #[arg(long, requires = "sim", conflicts_with_all = ["seeds", "json"])]
+        trace: bool,
     },
     /// Play all that come with the program, one after the other
     All {
@@ -93,11 +96,11 @@ pub async fn run(args: ScenarioArgs) -> anyhow::Result<ExitCode> {
             new.write_all(TEMPLATE.as_bytes()).with_context(|| file.display().to_string())?;
             println!("{} is written; `varangian-testnet scenario run {}` plays it", file.display(), file.display());
         }
-        ScenarioCommand::Run { scenario: what, seed, network, json, sim, seeds } => {
+        ScenarioCommand::Run { scenario: what, seed, network, json, sim, seeds, trace } => {
             let mut scenario = load(&what)?;
             scenario.seed = seed.unwrap_or(scenario.seed);
             if sim {
-                return sim::run(&scenario, &what, seeds, json);
+                return sim::run(&scenario, &what, seeds, trace, json);
             }
             let (outcome, _) = play(&scenario, &network.dir(), json).await?;
             print(&outcome, json)?;

@@ -79,7 +79,12 @@ pub fn plan(scenario: &Scenario) -> Result<Plan, NotSimulated> {
         honest_clients: clients,
         clients,
         calm: false,
-        network: Network { delays: vec![vec![LOOPBACK; n.into()]; n.into()], link: 1024, inbox: 4096, ..Network::default() },
+        network: Network {
+            delays: vec![vec![LOOPBACK; n.into()]; n.into()],
+            link: 1024,
+            inbox: 4096,
+            ..Network::default()
+        },
         nodes: (0..n).map(|id| machine(scenario.clocks.get(&Replica(ReplicaId(id))).copied().unwrap_or(1.0))).collect(),
         adversaries,
         commands: Vec::new(),
@@ -124,7 +129,9 @@ fn script(scenario: &Scenario, clients: u8) -> Result<Script, NotSimulated> {
     Ok(Script {
         deeds,
         patience: STEP,
-        links: scenario.profile()?.map_or_else(|| vec![vec![like(&Shape::PERFECT); n.into()]; n.into()], |profile| links(profile, n)),
+        links: scenario
+            .profile()?
+            .map_or_else(|| vec![vec![like(&Shape::PERFECT); n.into()]; n.into()], |profile| links(profile, n)),
         weather: timing.map(|timing| weather(&timing, n, longest)).unwrap_or_default(),
         load: Load {
             in_flight,

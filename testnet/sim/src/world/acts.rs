@@ -66,8 +66,7 @@ impl World<'_> {
             // Nobody prunes decided slots here.
             Alarm::NeedsSnapshot { .. } => Invariant::Drained,
         };
-        let held =
-            ensure(!self.is_honest(node), invariant, || format!("{} raises an alarm: {alarm}", self.name(node)));
+        let held = ensure(!self.is_honest(node), invariant, || format!("{} raises an alarm: {alarm}", self.name(node)));
         self.holds(held)
     }
 

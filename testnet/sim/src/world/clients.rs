@@ -37,8 +37,17 @@ struct Client {
     last: Sequence,
     /// Replies of commands that others sent with its key, or that were answered already.
     heard: BTreeMap<Identity, BTreeMap<ReplicaId, Answer>>,
-    /// The highest view that a replica hinted at.
-    view: View,
+    /// The view that each replica hinted at last.
+    views: BTreeMap<ReplicaId, View>,
+}
+
+impl Client {
+    /// The highest view that `f + 1` replicas name or exceed, as the client library has it: one that is alone in its view sends nobody astray.
+    fn view(&self, f: usize) -> View {
+        let mut views: Vec<View> = self.views.values().copied().collect();
+        views.sort_unstable_by(|one, other| other.cmp(one));
+        views.get(f).copied().unwrap_or_default()
+    }
 }
 
 /// See the module.
@@ -133,8 +142,9 @@ impl World<'_> {
         while let Some((command, to_all)) = self.next_command(number) {
             let identity = command.identity();
             self.checks.invoked(identity, self.now());
+            let f = self.setup.committee.quorums().f();
             let client = &mut self.clients.all[usize::from(number)];
-            let primary = self.setup.committee.primary(client.view.0);
+            let primary = self.setup.committee.primary(client.view(f).0);
             let (since, replies) = (self.queue.now(), BTreeMap::new());
             client.pending.insert(identity.sequence, Pending { command: command.clone(), since, replies });
             for node in 0..self.nodes.len() {
@@ -238,11 +248,8 @@ impl World<'_> {
         self.hash.add(answer.slot.0 << 16 | u64::from(replica.0));
         let weak = self.setup.committee.quorums().weak();
         let honest = usize::from(number) < self.clients.honest;
-        let byzantine = self.checks.byzantine.contains(&replica);
         let client = &mut self.clients.all[usize::from(number)];
-        if !byzantine {
-            client.view = client.view.max(view);
-        }
+        client.views.insert(replica, view);
         let replies = match client.pending.get_mut(&identity.sequence) {
             Some(pending) => &mut pending.replies,
             None => client.heard.entry(identity).or_default(),

@@ -44,7 +44,7 @@ impl World<'_> {
     }
 
     pub(super) fn heal(&mut self) -> Held {
-        self.tell(|world| format!("HEALTHY from here on: {:?}", world.plan.core));
+        self.tell(|world| format!("HEALTHY from here on: {:?}", world.core));
         self.phase = Phase::Healthy { until: 0, together: None };
         let held_back = self.net.clear();
         for node in 0..self.nodes.len() {
@@ -170,7 +170,7 @@ impl World<'_> {
     }
 
     /// Where everybody stands, in words.
-    fn stand(&self) -> String {
+    pub(super) fn stand(&self) -> String {
         let one = |node: usize| {
             let name = self.name(node);
             let Some(runner) = &self.nodes[node].runner else { return format!("{name} down") };

@@ -14,8 +14,13 @@ use varangian_crypto::ReplicaId;
 
 /// Nothing decided for so long is a standstill.
 const STANDSTILL: Micros = 1_000_000;
-/// Until clients send their first commands.
-const OPENING: Micros = 100_000;
+/// How often it is looked whether what is waited for has come about.
+const LOOK: Micros = 50_000;
+/// How long the honest have for comparing.
+const EPILOGUE: Micros = 10_000_000;
+/// Until the first client sends its first command, and until the first deed.
+const OPENING: Micros = 50_000;
+const CURTAIN: Micros = 300_000;
 /// Steps that a run may take on top, for each second of its script.
 const STEPS_PER_SECOND: u64 = 50_000;
 /// Views that may pass, in rounds of all replicas, before one gives up on making somebody lead.
@@ -41,8 +46,6 @@ pub(super) struct Play {
     next: usize,
     began: Micros,
     begun: bool,
-    /// Something is waited for that any event may bring.
-    watching: bool,
     /// The slot to be reached.
     goal: Slot,
     /// The view when the last fault came.
@@ -56,8 +59,12 @@ pub(super) struct Play {
     /// What links are like that nothing was done to.
     links: Vec<Vec<Like>>,
     damages: u64,
+    /// When the epilogue is over.
+    ends: Option<Micros>,
     answered: Micros,
     decided: Micros,
+    /// The highest slot that was.
+    highest: Slot,
     /// Since when somebody is back, and how long nothing had been decided then.
     back: Option<(Micros, Micros)>,
 }
@@ -106,7 +113,7 @@ impl<'a> World<'a> {
                 self.queue.push(OPENING + chance % script.load.pause.max(1), Happening::Next { client });
             }
         }
-        self.queue.push(0, Happening::Cue);
+        self.queue.push(CURTAIN, Happening::Cue);
     }
 
     fn play(&mut self) -> &mut Play {
@@ -123,45 +130,55 @@ impl<'a> World<'a> {
         MAX_STEPS + scripted * self.now() / 1_000_000 * STEPS_PER_SECOND
     }
 
-    /// Something has happened: what the script waits for may have come about.
-    pub(super) fn prompt(&mut self) -> Held {
-        if self.play.as_ref().is_some_and(|play| play.watching) { self.advance() } else { Ok(()) }
-    }
-
     /// Does what is due.
     pub(super) fn advance(&mut self) -> Held {
         while let Some(script) = self.script() {
             let now = self.now();
             let play = self.play();
-            let Some(deed) = script.deeds.get(play.next) else { return self.curtain() };
+            let Some(deed) = script.deeds.get(play.next) else { return self.epilogue(script) };
             let first = !std::mem::replace(&mut play.begun, true);
             if first {
-                (play.began, play.watching) = (now, false);
+                play.began = now;
                 let next = play.next as u64;
                 self.hash.add(next);
             }
             match self.perform(deed, first)? {
                 Went::Done => {
                     let play = self.play();
-                    (play.next, play.begun, play.watching) = (play.next + 1, false, false);
+                    (play.next, play.begun) = (play.next + 1, false);
                 }
                 Went::Until(time) => {
                     self.queue.push(time, Happening::Cue);
                     return Ok(());
                 }
                 Went::Waits if now < self.play().began + script.patience => {
-                    self.play().watching = true;
-                    if first {
-                        self.queue.after(script.patience, Happening::Cue);
-                    }
+                    self.queue.after(LOOK, Happening::Cue);
                     return Ok(());
                 }
                 Went::Waits => {
-                    let why = format!("{} have passed and it is still not so: {deed}", seconds(script.patience));
+                    let passed = seconds(script.patience);
+                    let why = format!("{passed} have passed and it is still not so: {deed}; {}", self.stand());
                     return self.breaks_off(why);
                 }
                 Went::Not(why) => return self.breaks_off(why),
             }
+        }
+        Ok(())
+    }
+
+    /// Where agreement was meant to break, the honest compare what they hold before all ends: each side alone proves little.
+    fn epilogue(&mut self, script: &Script) -> Held {
+        let now = self.now();
+        let play = self.play();
+        if !script.breaks || play.ends.is_some_and(|ends| now >= ends) {
+            return self.curtain();
+        }
+        if play.ends.is_none() {
+            play.ends = Some(now + EPILOGUE);
+            let all = self.pairs_of_all();
+            self.shape(all, |_, _| Like { delay: 1000, jitter: 1000, ..Like::default() });
+            self.happened("links are good from here on, and each side hears of the other".to_owned());
+            self.queue.after(EPILOGUE, Happening::Cue);
         }
         Ok(())
     }
@@ -173,7 +190,7 @@ impl<'a> World<'a> {
     }
 
     fn perform(&mut self, deed: &Deed, first: bool) -> Result<Went, Violation> {
-        let Some(ids) = self.whom_of(deed) else { return Ok(Went::Waits) };
+        let Some(ids) = self.whom_of(deed, first) else { return Ok(Went::Waits) };
         match deed {
             Deed::Wait(time) => {
                 let until = self.play().began + time;
@@ -336,7 +353,7 @@ impl<'a> World<'a> {
                 }
                 let goal = self.play().goal;
                 let honest: Vec<u16> = (0..self.plan.n).filter(|id| self.must_catch_up(*id)).collect();
-                if !self.are_there(&honest, goal) {
+                if !self.are_there(&honest, goal, false) {
                     return Ok(Went::Waits);
                 }
                 self.happened(format!("all that run have executed slot {goal}"));
@@ -376,7 +393,7 @@ impl<'a> World<'a> {
                     self.play().leading = Leading::CatchingUp { primary, goal };
                 }
                 Leading::CatchingUp { primary, goal } => {
-                    if !self.are_there(&[primary], goal) {
+                    if !self.are_there(&[primary], goal, true) {
                         return Ok(Went::Waits);
                     }
                     self.play().leading = Leading::Looking;
@@ -470,12 +487,12 @@ impl<'a> World<'a> {
     }
 
     /// Whom a deed is about: the senders, where there are links. `None` while nobody can say who leads.
-    fn whom_of(&self, deed: &Deed) -> Option<Vec<u16>> {
+    fn whom_of(&self, deed: &Deed, first: bool) -> Option<Vec<u16>> {
         match deed {
             // Its victims are chosen once.
-            Deed::FillDisk(_) if self.play.as_ref().is_some_and(|play| play.watching) => {
-                Some((0..self.plan.n).filter(|id| self.nodes_of(*id).iter().any(|node| self.nodes[*node].full)).collect())
-            }
+            Deed::FillDisk(_) if !first => Some(
+                (0..self.plan.n).filter(|id| self.nodes_of(*id).iter().any(|node| self.nodes[*node].full)).collect(),
+            ),
             Deed::Kill(whom)
             | Deed::PowerLoss(whom)
             | Deed::Pause(whom)
@@ -543,10 +560,10 @@ impl<'a> World<'a> {
         self.rows().iter().map(|row| row.executed).max().unwrap_or_default()
     }
 
-    fn are_there(&self, ids: &[u16], goal: Slot) -> bool {
+    fn are_there(&self, ids: &[u16], goal: Slot, active: bool) -> bool {
         let rows = self.rows();
         let there = |id: &u16| {
-            rows.iter().any(|row| row.id == *id && row.executed >= goal && !row.behind && row.active)
+            rows.iter().any(|row| row.id == *id && row.executed >= goal && !row.behind && (row.active || !active))
         };
         ids.iter().all(there)
     }
@@ -620,10 +637,10 @@ impl<'a> World<'a> {
     pub(super) fn is_decided(&mut self, slot: Slot) {
         let now = self.now();
         let Some(play) = &mut self.play else { return };
-        if slot < self.checks.last() {
+        if slot <= play.highest {
             return;
         }
-        play.decided = now;
+        (play.decided, play.highest) = (now, slot);
         if let Some((back, stood)) = play.back.take() {
             play.played.recoveries.push(Recovery { stood, back, took: now - back });
             let (stood, took) = (seconds(stood), seconds(now - back));
@@ -658,11 +675,14 @@ impl<'a> World<'a> {
         let now = self.now();
         let f = self.plan.quorums().f();
         let play = self.play.get_or_insert_default();
-        (play.played.over, play.watching) = (now, false);
+        play.played.over = now;
         let mut faulty: BTreeSet<u16> = self.checks.byzantine.iter().map(|id| id.0).collect();
         faulty.extend(&play.damaged);
         if faulty.len() > f {
-            self.happened(format!("the script is over; {} are faulty, more than {f}: nothing is promised", faulty.len()));
+            self.happened(format!(
+                "the script is over; {} are faulty, more than {f}: nothing is promised",
+                faulty.len()
+            ));
             self.phase = healthy::Phase::Over;
             return Ok(());
         }
@@ -698,12 +718,13 @@ impl<'a> World<'a> {
 
 /// The lowest slot in which two of them have executed different batches.
 fn fork(honest: &[&super::Node]) -> Option<Fork> {
-    let pairs = honest.iter().enumerate().flat_map(|(place, one)| honest[place + 1..].iter().map(move |other| (one, other)));
+    let pairs =
+        honest.iter().enumerate().flat_map(|(place, one)| honest[place + 1..].iter().map(move |other| (one, other)));
     let forks = pairs.filter_map(|(one, other)| {
         let both = one.disk.executed().iter().zip(other.disk.executed());
-        let (at, (left, right)) = both.enumerate().find(|(_, (left, right))| {
-            left.certificate.statement.digest != right.certificate.statement.digest
-        })?;
+        let (at, (left, right)) = both
+            .enumerate()
+            .find(|(_, (left, right))| left.certificate.statement.digest != right.certificate.statement.digest)?;
         let signed: BTreeSet<ReplicaId> = left.certificate.signers().collect();
         let signed_both = right.certificate.signers().filter(|signer| signed.contains(signer)).collect();
         Some(Fork { slot: Slot(at as u64 + 1), sides: (one.id, other.id), signed_both })

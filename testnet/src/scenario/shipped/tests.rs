@@ -29,11 +29,10 @@ fn the_template_is_a_scenario() {
 }
 
 /// Rows of the table of attacks that no scenario of real processes plays yet, and why. What is not here must have a scenario.
-const MISSING: [(u8, &str); 11] = [
+const MISSING: [(u8, &str); 10] = [
     (15, "lying sources of snapshots come with snapshot transfer"),
     (18, "more than f: wants a verdict that expects a fork"),
     (19, "wire floods: want a raw client"),
-    (21, "clocks: the simulator's"),
     (23, "damaged disks: want steps that damage"),
     (25, "away past pruning: comes with snapshot transfer"),
     (26, "malicious clients"),

@@ -15,12 +15,15 @@ use std::thread::{available_parallelism, scope};
 ///
 /// # Errors
 /// If it cannot be simulated.
-pub fn run(scenario: &Scenario, what: &str, seeds: Option<u64>, json: bool) -> anyhow::Result<ExitCode> {
+pub fn run(scenario: &Scenario, what: &str, seeds: Option<u64>, trace: bool, json: bool) -> anyhow::Result<ExitCode> {
     keep_panics_quiet();
     if let Some(count) = seeds {
         return many(scenario, what, count, json);
     }
-    let simulated = simulate(scenario)?;
+    let simulated = simulate(scenario, trace)?;
+    for line in &simulated.trace {
+        write_out(&format!("{line}\n"))?;
+    }
     tell(&simulated, json)?;
     Ok(if simulated.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -34,7 +37,7 @@ pub fn all(json: bool) -> anyhow::Result<ExitCode> {
     let scenarios: Vec<Scenario> = shipped::names().map(|name| shipped::find(&name)).collect::<Result<_, _>>()?;
     let outcomes = over_cores(scenarios.len() as u64, |place| {
         let scenario = usize::try_from(place).ok().and_then(|place| scenarios.get(place));
-        (scenario.map(simulate), true)
+        (scenario.map(|scenario| simulate(scenario, false)), true)
     });
     let (mut table, mut refused, mut failed) = (String::new(), String::new(), 0);
     for (scenario, outcome) in scenarios.iter().zip(outcomes.into_iter().filter_map(|(_, outcome)| outcome)) {
@@ -70,7 +73,7 @@ fn many(scenario: &Scenario, what: &str, count: u64, json: bool) -> anyhow::Resu
     super::plan(scenario)?;
     let of_seed = |place: u64| {
         let scenario = Scenario { seed: scenario.seed.wrapping_add(place), ..scenario.clone() };
-        let outcome: Result<Simulated, NotSimulated> = simulate(&scenario);
+        let outcome: Result<Simulated, NotSimulated> = simulate(&scenario, false);
         let passed = outcome.as_ref().is_ok_and(|simulated| simulated.passed);
         (outcome, passed)
     };

@@ -34,6 +34,9 @@ pub struct Simulated {
     pub remarks: Vec<String>,
     /// Ends of standstills, in milliseconds: how long nothing had been decided when replicas or links came back, and from then to the next decision.
     pub recoveries: Vec<(u64, u64)>,
+    /// Everything that happened in words, if that was asked for.
+    #[serde(skip)]
+    pub trace: Vec<String>,
     /// What happened, and when in simulated time.
     pub happened: Vec<Happening>,
     /// Longest time without an answered command during the script, in milliseconds.
@@ -48,14 +51,14 @@ pub struct Simulated {
     pub steps: u64,
 }
 
-/// Plays a scenario under its seed.
+/// Plays a scenario under its seed. `trace`: tells everything in words.
 ///
 /// # Errors
 /// If something in it cannot be simulated.
-pub fn simulate(scenario: &Scenario) -> Result<Simulated, NotSimulated> {
+pub fn simulate(scenario: &Scenario, trace: bool) -> Result<Simulated, NotSimulated> {
     let plan = plan(scenario)?;
     let began = Instant::now();
-    let outcome = world::run(&plan, Run::default());
+    let outcome = world::run(&plan, Run { trace, ..Run::default() });
     let real_ms = began.elapsed().as_millis() as u64;
     let played = outcome.played.clone().unwrap_or_default();
     let mut missed: Vec<String> = played.failed.iter().cloned().collect();
@@ -81,7 +84,8 @@ pub fn simulate(scenario: &Scenario) -> Result<Simulated, NotSimulated> {
         },
     ];
     // A fork that was asked for is no failure, and told all the same.
-    let holds = |judgement: &Judgement| judgement.passed || (broken && judgement.name == SAFETY && outcome.violation.is_none());
+    let holds =
+        |judgement: &Judgement| judgement.passed || (broken && judgement.name == SAFETY && outcome.violation.is_none());
     Ok(Simulated {
         scenario: scenario.name.clone(),
         seed: scenario.seed,
@@ -91,6 +95,7 @@ pub fn simulate(scenario: &Scenario) -> Result<Simulated, NotSimulated> {
         proofs: evidence.proofs,
         missed,
         remarks: remarks(scenario, &played),
+        trace: outcome.trace,
         recoveries: played.recoveries.iter().map(|one| (millis(one.stood), millis(one.took))).collect(),
         happened: played.story.iter().map(|(at, what)| Happening { at_ms: millis(*at), what: what.clone() }).collect(),
         worst_gap_ms: millis(played.gap.0),
