@@ -25,6 +25,7 @@ pub mod script;
 mod acts;
 mod befall;
 mod clients;
+mod deeds;
 mod draw_plan;
 mod drive;
 mod edge;
@@ -33,6 +34,7 @@ mod net;
 mod node;
 mod play;
 mod queue;
+mod stand;
 
 pub use plan::Plan;
 pub use probes::{Probe, Probes};

@@ -202,7 +202,7 @@ pub struct Fork {
     pub slot: Slot,
     /// Who decided differently.
     pub sides: (ReplicaId, ReplicaId),
-    /// Whose COMMITs are in both certificates.
+    /// Whose COMMITs are in both certificates, if these are of one view: nobody honest signs both.
     pub signed_both: Vec<ReplicaId>,
 }
 

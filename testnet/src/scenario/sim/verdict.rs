@@ -168,7 +168,10 @@ fn proved(scenario: &Scenario, played: &Played) -> Evidence {
     let set = |these: &BTreeSet<super::Replica>| these.iter().map(|replica| replica.0).collect::<BTreeSet<_>>();
     let (expected, may) = (set(&scenario.expect.accused), set(&scenario.expect.may_be_accused));
     let malicious = set(&scenario.malicious());
-    for ((accused, kind, _), holder) in deeds {
+    let held = deeds.into_iter().map(|((accused, kind, _), holder)| (accused, kind, holder));
+    // Two certificates of one view for one slot: whoever signed both is proved by them, as soon as they lie side by side.
+    let forks = played.fork.iter().flat_map(|fork| fork.signed_both.iter().map(|both| (*both, fork.sides.0)));
+    for (accused, kind, holder) in held.chain(forks.map(|(both, side)| (both, "two certificates for one slot", side))) {
         *verdict.proofs.entry(accused).or_default().entry(kind).or_default() += 1;
         if !malicious.contains(&accused) {
             verdict.findings.push(Finding::HonestAccused { holder, accused, kind });
