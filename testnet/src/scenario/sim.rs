@@ -28,9 +28,10 @@ const SECOND: Micros = 1_000_000;
 const STEP: Micros = 60 * SECOND;
 /// Clients that the simulator has keys for.
 const CLIENTS: usize = 26;
-/// Commands of all clients in a second, and in a whole run, about.
+/// Commands of all clients in a second: so many, fewer if that makes more than so many in the whole run, but never less than this.
 const RATE: f64 = 100.0;
 const COMMANDS: f64 = 6000.0;
+const LEAST_RATE: f64 = 10.0;
 /// One way between two processes of one machine, and what may come on top.
 const LOOPBACK: Micros = 100;
 
@@ -122,7 +123,7 @@ fn script(scenario: &Scenario, clients: u8) -> Result<Script, NotSimulated> {
         _ => (sure, longest + STEP as f64 / SECOND as f64),
     });
     let in_flight = u16::try_from(scenario.load.in_flight).unwrap_or(u16::MAX);
-    let rate = RATE.min(COMMANDS / f64::max(sure, 1.0));
+    let rate = RATE.min(COMMANDS / f64::max(sure, 1.0)).max(LEAST_RATE);
     let pause = f64::from(clients) * f64::from(in_flight) / rate;
     let seed = scenario.seed;
     let timing = scenario.timing.map(|timing| Schedule { seed: timing.seed ^ seed, ..timing });

@@ -7,6 +7,8 @@ use crate::adversary::{Attack, Plan as Attacks};
 use crate::checks::Violation;
 use varangian_consensus::Slot;
 
+/// What is under way when a step begins is no progress: it has come to its end after so long.
+const SETTLES: Micros = 500_000;
 /// Views that may pass, in rounds of all replicas, before one gives up on making somebody lead.
 const ROUNDS: u64 = 16;
 
@@ -182,9 +184,11 @@ impl World<'_> {
             }
             Deed::Progress => {
                 if first {
-                    self.play().goal = self.furthest();
+                    self.play().goal = None;
+                    return Ok(Went::Until(self.now() + SETTLES));
                 }
-                let goal = self.play().goal;
+                let furthest = self.furthest();
+                let goal = *self.play().goal.get_or_insert(furthest);
                 let further = self.rows().iter().filter(|row| row.executed > goal).count();
                 if further < self.plan.quorums().quorum() {
                     return Ok(Went::Waits);
@@ -193,9 +197,9 @@ impl World<'_> {
             }
             Deed::CaughtUp => {
                 if first {
-                    self.play().goal = self.furthest();
+                    self.play().goal = Some(self.furthest());
                 }
-                let goal = self.play().goal;
+                let goal = self.play().goal.unwrap_or_default();
                 let honest: Vec<u16> = (0..self.plan.n).filter(|id| self.must_catch_up(*id)).collect();
                 if !self.are_there(&honest, goal, false) {
                     return Ok(Went::Waits);

@@ -42,8 +42,8 @@ pub(super) struct Play {
     pub next: usize,
     pub began: Micros,
     pub begun: bool,
-    /// The slot to be reached.
-    pub goal: Slot,
+    /// The slot to be reached or passed.
+    pub goal: Option<Slot>,
     /// The view when the last fault came.
     pub view_before: u64,
     pub down: BTreeSet<u16>,
@@ -161,11 +161,12 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Somebody or something is back.
+    /// Somebody or something is back. Where nobody waits for an answer, nothing stands still.
     pub(super) fn is_back(&mut self) {
         let now = self.now();
+        let waited_for = self.clients.unanswered() > 0;
         let play = self.play();
-        if now - play.decided >= STANDSTILL {
+        if waited_for && now - play.decided >= STANDSTILL {
             play.back = Some((now, now - play.decided));
         }
     }
@@ -235,7 +236,7 @@ impl<'a> World<'a> {
         }
         let rest: BTreeSet<usize> = self.rest.iter().map(|(node, _)| *node).collect();
         self.core = (0..usize::from(self.plan.n)).filter(|node| !rest.contains(node)).collect();
-        self.play().back = Some((now, now - self.play().decided)).filter(|(_, stood)| *stood >= STANDSTILL);
+        self.is_back();
         self.happened("the script is over: links are good, and whoever can run does".to_owned());
         self.heal()
     }
