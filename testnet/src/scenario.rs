@@ -4,6 +4,7 @@
 //! - [`shipped`]: those that come with the program, by name.
 //! - [`show`]: one scenario played on real processes, step by step.
 //! - [`play`]: a whole run: files, load, show, verdict.
+//! - [`sim`]: the same in the simulator.
 //! - [`command`]: `varangian-testnet scenario`.
 
 pub mod command;
@@ -12,3 +13,4 @@ pub mod model;
 pub mod play;
 pub mod shipped;
 pub mod show;
+pub mod sim;

@@ -1,6 +1,7 @@
 //! A run that one seed decides: production [`Runner`]s among simulated networks, disks, clocks and clients.
 //!
 //! - [`plan`]: everything about a run that a person would call a decision, as data; [`fault`]: what befalls replicas and network.
+//! - [`script`]: what is done as time goes on; `play`: how it is done.
 //! - [`draw`]: where numbers come from.
 //! - `queue`: what happens when. `node`: a replica, its disk and its clock. `net`: links and connections.
 //! - `drive`: what happens inside of replicas. `acts`: what they ask for, done. `befall`: faults; `edge`: one of them. `clients`: commands and replies.
@@ -19,17 +20,21 @@ pub mod draw;
 pub mod fault;
 pub mod plan;
 pub mod probes;
+pub mod script;
 
 mod acts;
 mod befall;
 mod clients;
+mod deeds;
 mod draw_plan;
 mod drive;
 mod edge;
 mod healthy;
 mod net;
 mod node;
+mod play;
 mod queue;
+mod stand;
 
 pub use plan::Plan;
 pub use probes::{Probe, Probes};
@@ -41,8 +46,10 @@ use clients::Clients;
 use draw::EventHash;
 use net::Net;
 use node::Node;
-use plan::How;
+use plan::{How, Rest};
+use play::Play;
 use queue::{Happening, Queue};
+use script::Played;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use varangian_consensus::Config;
 use varangian_crypto::ReplicaId;
@@ -80,6 +87,8 @@ pub struct Outcome {
     pub crashes: u64,
     /// Everything that happened in words, if that was asked for.
     pub trace: Vec<String>,
+    /// What its script came to, if it had one.
+    pub played: Option<Played>,
 }
 
 /// How to run a plan.
@@ -125,6 +134,9 @@ pub struct World<'a> {
     /// Highest view of an honest replica.
     views: u64,
     phase: healthy::Phase,
+    core: Vec<usize>,
+    rest: Vec<(usize, Rest)>,
+    play: Option<Play>,
     edge: Option<edge::AtTheEdge>,
     doing: Doing,
     trace: Vec<String>,
@@ -150,6 +162,7 @@ pub fn run(plan: &Plan, run: Run) -> Outcome {
                 views: 0,
                 crashes: 0,
                 trace: Vec::new(),
+                played: None,
             };
         }
     };
@@ -180,7 +193,11 @@ impl<'a> World<'a> {
         for evil in &plan.adversaries {
             let node = usize::from(evil.replica);
             match evil.how {
-                How::Attack(attack) => nodes[node].attack = Some(attack),
+                How::Attack(attack) => {
+                    nodes[node].attacks.push(attack);
+                    nodes[node].asleep =
+                        plan.script.as_ref().is_some_and(|script| script.asleep.contains(&evil.replica));
+                }
                 How::Garbles(rate) => nodes[node].garbles = rate,
                 How::Twins { second } => {
                     let mut twin = Node::new(ReplicaId(evil.replica), plan.nodes[node]);
@@ -208,6 +225,9 @@ impl<'a> World<'a> {
             acknowledged_in_faults: 0,
             views: 0,
             phase: healthy::Phase::Safety,
+            core: plan.core.clone(),
+            rest: plan.rest.clone(),
+            play: None,
             edge: None,
             doing: Doing::Running,
             trace: Vec::new(),
@@ -218,7 +238,10 @@ impl<'a> World<'a> {
         for (place, act) in plan.commands.iter().enumerate() {
             world.queue.push(act.at, Happening::Act(place));
         }
-        world.queue.push(plan.heal_at, Happening::Heal);
+        match &plan.script {
+            None => world.queue.push(plan.heal_at, Happening::Heal),
+            Some(script) => world.raise_curtain(script),
+        }
         world
     }
 
@@ -235,7 +258,7 @@ impl<'a> World<'a> {
             let Some(happening) = self.queue.pop() else { break };
             self.hash.add(self.queue.now());
             self.happen(happening)?;
-            ensure(self.steps < MAX_STEPS, Invariant::NoPanic, || {
+            ensure(self.steps < self.most_steps(), Invariant::NoPanic, || {
                 format!("{} steps, and no end: messages breed messages", self.steps)
             })?;
         }
@@ -263,6 +286,12 @@ impl<'a> World<'a> {
             Happening::Retry { client, sequence, attempt } => self.retry(client, sequence, attempt),
             Happening::Heal => self.heal(),
             Happening::Look => self.look(),
+            Happening::Cue => self.advance(),
+            Happening::Weather(place) => self.weather(place),
+            Happening::Next { client } => {
+                self.send_next(client);
+                Ok(())
+            }
         }
     }
 
@@ -283,7 +312,8 @@ impl<'a> World<'a> {
         }
     }
 
-    fn outcome(self, held: Held) -> Outcome {
+    fn outcome(mut self, held: Held) -> Outcome {
+        let played = self.played(held.is_ok());
         Outcome {
             violation: held.err(),
             hash: self.hash,
@@ -297,6 +327,7 @@ impl<'a> World<'a> {
             views: self.views,
             crashes: self.crashes,
             trace: self.trace,
+            played,
         }
     }
 }

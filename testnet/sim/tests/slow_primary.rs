@@ -55,6 +55,7 @@ impl Setting {
             },
         };
         Plan {
+            script: None,
             seed: 1,
             n: 4,
             parameters: Parameters {

@@ -1,8 +1,9 @@
 //! `varangian-testnet scenario`: list, show, run, all, new.
 
-use super::format::Scenario;
+use super::format::{Only, Scenario};
 use super::play::{Outcome, play};
 use super::shipped;
+use super::sim::command as sim;
 use crate::layout::NetworkDir;
 use crate::report::Report;
 use crate::up::NetworkArg;
@@ -33,9 +34,9 @@ enum ScenarioCommand {
         /// Its name
         name: String,
     },
-    /// Play one on real processes and judge it
+    /// Play one on real processes, or in the simulator, and judge it
     #[command(
-        after_help = "Examples:\n  varangian-testnet scenario run equivocation\n  varangian-testnet scenario run ./mine.toml --seed 7 --json\n\nExit code 0 only if everything that must hold held."
+        after_help = "Examples:\n  varangian-testnet scenario run equivocation\n  varangian-testnet scenario run ./mine.toml --seed 7 --json\n  varangian-testnet scenario run ./mine.toml --sim --seeds 100\n\nExit code 0 only if everything that must hold held."
     )]
     Run {
         /// A name from the list, or a file
@@ -48,6 +49,15 @@ enum ScenarioCommand {
         /// The outcome as JSON
         #[arg(long)]
         json: bool,
+        /// In the simulator: simulated time, one seed decides everything
+        #[arg(long)]
+        sim: bool,
+        /// Under so many seeds, up to the first that is not as expected
+        #[arg(long, requires = "sim", value_name = "N")]
+        seeds: Option<u64>,
+        /// Tell all that the simulated replicas do
+        #[arg(long, requires = "sim", conflicts_with_all = ["seeds", "json"])]
+        trace: bool,
     },
     /// Play all that come with the program, one after the other
     All {
@@ -57,6 +67,9 @@ enum ScenarioCommand {
         /// The outcomes as JSON, one per line
         #[arg(long)]
         json: bool,
+        /// In the simulator, as many as can be simulated
+        #[arg(long)]
+        sim: bool,
     },
     /// Write a commented file to begin with
     New {
@@ -84,9 +97,12 @@ pub async fn run(args: ScenarioArgs) -> anyhow::Result<ExitCode> {
             new.write_all(TEMPLATE.as_bytes()).with_context(|| file.display().to_string())?;
             println!("{} is written; `varangian-testnet scenario run {}` plays it", file.display(), file.display());
         }
-        ScenarioCommand::Run { scenario, seed, network, json } => {
-            let mut scenario = load(&scenario)?;
+        ScenarioCommand::Run { scenario: what, seed, network, json, sim, seeds, trace } => {
+            let mut scenario = load(&what)?;
             scenario.seed = seed.unwrap_or(scenario.seed);
+            if sim {
+                return sim::run(&scenario, &what, seeds, trace, json);
+            }
             let (outcome, _) = play(&scenario, &network.dir(), json).await?;
             print(&outcome, json)?;
             if !json {
@@ -94,7 +110,8 @@ pub async fn run(args: ScenarioArgs) -> anyhow::Result<ExitCode> {
             }
             return Ok(if outcome.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        ScenarioCommand::All { dir, json } => return all(&dir, json).await,
+        ScenarioCommand::All { json, sim: true, .. } => return sim::all(json),
+        ScenarioCommand::All { dir, json, sim: false } => return all(&dir, json).await,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -112,6 +129,9 @@ fn load(scenario: &str) -> anyhow::Result<Scenario> {
 async fn all(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let mut rows: Vec<(String, bool, String)> = Vec::new();
     for name in shipped::names() {
+        if shipped::find(&name)?.only == Some(Only::Sim) {
+            continue;
+        }
         if !json {
             println!("== {name}");
         }

@@ -60,6 +60,9 @@ pub struct Scenario {
     /// What lies between the replicas: a profile of links by its name. Left out, they reach each other directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<String>,
+    /// Who alone can play it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Only>,
     /// A timing model, by which all links change by themselves from the start of the load to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Schedule>,
@@ -73,6 +76,9 @@ pub struct Scenario {
     /// with does nothing until then.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub menaces: BTreeMap<String, String>,
+    /// How fast clocks run, 1 being true time; 0.1 to 10. The simulator alone can do that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub clocks: BTreeMap<Replica, f64>,
     /// What clients do meanwhile.
     #[serde(default)]
     pub load: LoadPlan,
@@ -86,6 +92,14 @@ pub struct Scenario {
 
 const fn four() -> u16 {
     4
+}
+
+/// Who alone can play a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Only {
+    /// The simulator: it takes too long on real processes, or they cannot do it.
+    Sim,
 }
 
 /// A replica by its name: `r0`.
@@ -384,6 +398,17 @@ pub enum ScenarioError {
     /// Two attackers at one place.
     #[error("twins-for: r0 runs twice, and is neither linked to itself nor under [attacks]")]
     Twins,
+    /// Real processes have neither.
+    #[error("clocks are the simulator's alone: add only = \"sim\"")]
+    OnlySimulated,
+    /// A clock out of bounds.
+    #[error("clocks.{replica} = {rate}: from 0.1 to 10 times true time")]
+    Clock {
+        /// Whose.
+        replica: ReplicaId,
+        /// What was written.
+        rate: f64,
+    },
     /// Both would say what links are like.
     #[error("timing says what all links are like: leave out links, cut, partition, shape and heal")]
     TimingAndLinks,
@@ -437,6 +462,7 @@ impl Scenario {
             self.exists("attacks", replica.0)?;
             Plan::parse(attack).map_err(|source| ScenarioError::Attack { replica: replica.0, source })?;
         }
+        self.check_simulated()?;
         self.links.as_deref().map(profile).transpose()?;
         for (name, menace) in &self.menaces {
             Spec::parse(menace).map_err(|source| ScenarioError::Menace { name: name.clone(), source })?;
@@ -517,15 +543,34 @@ impl Scenario {
         }
     }
 
+    fn check_simulated(&self) -> Result<(), ScenarioError> {
+        for (replica, rate) in &self.clocks {
+            self.exists("clocks", replica.0)?;
+            if !(0.1..=10.0).contains(rate) {
+                return Err(ScenarioError::Clock { replica: replica.0, rate: *rate });
+            }
+        }
+        let real = self.clocks.is_empty();
+        if real || self.only == Some(Only::Sim) { Ok(()) } else { Err(ScenarioError::OnlySimulated) }
+    }
+
+    /// The malicious ones, and whoever runs twice.
+    #[must_use]
+    pub fn malicious(&self) -> BTreeSet<Replica> {
+        let twin = (!self.twins_for.is_empty()).then_some(Replica(ReplicaId(0)));
+        self.attacks.keys().copied().chain(twin).collect()
+    }
+
     fn check_expect(&self) -> Result<(), ScenarioError> {
         let Expect { safety, throughput, accused, may_be_accused, .. } = &self.expect;
-        if let Some(innocent) = accused.iter().chain(may_be_accused).find(|who| !self.is_malicious(**who)) {
+        let malicious = self.malicious();
+        if let Some(innocent) = accused.iter().chain(may_be_accused).find(|who| !malicious.contains(who)) {
             return Err(ScenarioError::InnocentExpected(innocent.0));
         }
         if let Some(share) = throughput.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
             return Err(ScenarioError::Throughput(share));
         }
-        let attackers = self.attacks.len();
+        let attackers = malicious.len();
         if *safety == Safety::Broken && attackers <= usize::from((self.replicas - 1) / 3) {
             return Err(ScenarioError::TooFewToBreak { attackers, replicas: self.replicas });
         }
@@ -547,12 +592,6 @@ impl Scenario {
         let shaped = self.timing.is_some() || self.step.iter().any(Step::shapes);
         let named = self.links.as_deref().or_else(|| shaped.then_some("perfect"));
         named.map(profile).transpose()
-    }
-
-    /// Whoever is malicious, or runs twice.
-    fn is_malicious(&self, replica: Replica) -> bool {
-        let twins = !self.twins_for.is_empty() && replica.0.0 == 0;
-        twins || self.attacks.contains_key(&replica)
     }
 
     /// The malicious replicas that behave until a step strikes with them.
@@ -627,7 +666,8 @@ impl Step {
 }
 
 impl Who {
-    fn named(&self) -> impl Iterator<Item = Replica> + '_ {
+    /// Those that are called by their names.
+    pub fn named(&self) -> impl Iterator<Item = Replica> + '_ {
         let named: &[Replica] = match self {
             Self::Group(_) => &[],
             Self::One(replica) => std::slice::from_ref(replica),

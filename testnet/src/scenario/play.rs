@@ -1,6 +1,6 @@
 //! A whole run: a new network, the load, the show, the verdict.
 
-use super::format::{Safety, Scenario, profile};
+use super::format::{Only, Safety, Scenario, profile};
 use super::show::Show;
 use crate::judge::{Case, JudgeError, Verdict, export_evidence, judge};
 use crate::layout::NetworkDir;
@@ -87,6 +87,9 @@ impl fmt::Display for Outcome {
 /// # Errors
 /// If there can be no verdict: the network does not start, the load breaks down, a store cannot be read, a signal comes.
 pub async fn play(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow::Result<(Outcome, Testnet)> {
+    if scenario.only == Some(Only::Sim) {
+        bail!("scenario {} is for the simulator alone: play it with --sim", scenario.name);
+    }
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // Dropped, the network kills its processes.
     tokio::select! {

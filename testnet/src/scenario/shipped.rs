@@ -59,6 +59,8 @@ shipped! {
     "partial-clients-and-twins",
     "replays-while-a-primary-lies",
     "everything-at-once",
+    "hour-long-loss-beyond-f",
+    "skewed-clocks",
 }
 
 /// Of the failure models, what attacks of malicious replicas play.
@@ -110,10 +112,12 @@ fn of_attack(kind: &Kind) -> Scenario {
         replicas,
         seed: 1,
         links: None,
+        only: None,
         timing: None,
         twins_for: BTreeSet::new(),
         attacks: BTreeMap::from([(attacker, kind.name.to_owned())]),
         menaces: BTreeMap::new(),
+        clocks: BTreeMap::new(),
         load: LoadPlan::default(),
         step: vec![
             Step::Wait(3.0),
@@ -144,9 +148,11 @@ fn of_menace(kind: &menace::Kind) -> Scenario {
         replicas: 4,
         seed: 1,
         links: None,
+        only: None,
         timing: None,
         twins_for: BTreeSet::new(),
         attacks: BTreeMap::new(),
+        clocks: BTreeMap::new(),
         menaces: BTreeMap::from([(kind.name.to_owned(), kind.name.to_owned())]),
         load: LoadPlan { clients: 4, in_flight: 2, ..LoadPlan::default() },
         step: vec![

@@ -121,7 +121,7 @@ impl Plan {
         text.split('+').map(|attack| Attack::parse(attack.trim())).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The attacks. Never none.
+    /// The attacks. Never none, if they were read.
     #[must_use]
     pub fn attacks(&self) -> &[Attack] {
         &self.0
@@ -130,6 +130,12 @@ impl Plan {
     /// Puts them between the core and the shell of a replica, in the place of earlier ones.
     pub fn corrupt<I>(&self, replica: &mut Adversary<I>, signer: &Signer, committee: &Committee) {
         replica.corrupt(self.0.iter().map(|attack| attack.arm(signer.clone(), committee)).collect());
+    }
+}
+
+impl From<Vec<Attack>> for Plan {
+    fn from(attacks: Vec<Attack>) -> Self {
+        Self(attacks)
     }
 }
 

@@ -147,6 +147,16 @@ impl Disk {
         self.executed.iter().find_map(|slot| find(&slot.answers, identity))
     }
 
+    /// What all executed commands came to: the first time, for one that came twice.
+    #[must_use]
+    pub fn answers(&self) -> BTreeMap<Identity, &Answer> {
+        let mut answers = BTreeMap::new();
+        for (identity, _, answer) in self.executed.iter().flat_map(|slot| &slot.answers) {
+            answers.entry(*identity).or_insert(answer);
+        }
+        answers
+    }
+
     /// The application's state.
     #[must_use]
     pub fn state(&self) -> Digest {

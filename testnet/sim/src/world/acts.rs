@@ -19,7 +19,7 @@ impl World<'_> {
     pub(super) fn act(&mut self, node: usize, act: Act) -> Held {
         let id = self.nodes[node].id;
         match act {
-            Act::Persist(records, token) => self.persist(node, records, token),
+            Act::Persist(records, token) => return self.persist(node, records, token),
             Act::Vote(vote) => return self.vote(node, vote),
             Act::Deliver(delivery) => {
                 let delay = self.nodes[node].machine.sign;
@@ -66,10 +66,14 @@ impl World<'_> {
             // Nobody prunes decided slots here.
             Alarm::NeedsSnapshot { .. } => Invariant::Drained,
         };
-        ensure(!self.is_honest(node), invariant, || format!("{} raises an alarm: {alarm}", self.name(node)))
+        let held = ensure(!self.is_honest(node), invariant, || format!("{} raises an alarm: {alarm}", self.name(node)));
+        self.holds(held)
     }
 
-    fn persist(&mut self, node: usize, records: Vec<Record>, token: Token) {
+    fn persist(&mut self, node: usize, records: Vec<Record>, token: Token) -> Held {
+        if self.nodes[node].full {
+            return self.cannot_write(node);
+        }
         let at = &mut self.nodes[node];
         at.commits += 1;
         self.doom_records(node, &records);
@@ -78,6 +82,13 @@ impl World<'_> {
         let delay = at.machine.sync;
         self.soon(node, delay, Inside::Synced);
         self.doom(node, Stage::Syncing);
+        Ok(())
+    }
+
+    /// The disk is full: the replica ends before anything comes of what it could not write.
+    fn cannot_write(&mut self, node: usize) -> Held {
+        self.tell(|world| format!("{} ends: its disk is full", world.name(node)));
+        self.die(node, false)
     }
 
     pub(super) fn synced(&mut self, node: usize) -> Held {
@@ -103,13 +114,15 @@ impl World<'_> {
         let id = at.id;
         at.turns += 1;
         at.disk.commit(records.clone());
-        self.checks.written(id, &records)?;
+        let held = self.checks.written(id, &records);
+        self.holds(held)?;
         self.hash.add(records.len() as u64);
         if self.is_honest(node) {
             let disks = self.nodes.iter().filter(|at| !at.refused).map(|at| (at.id, &at.disk));
             // A rotten disk counts as one of the f.
             let lost = self.nodes.iter().filter(|node| node.refused || node.rotten).count();
-            self.checks.retrievable(&records, disks, lost)?;
+            let held = self.checks.retrievable(&records, disks, lost);
+            self.holds(held)?;
         }
         self.tell(|world| {
             format!(
@@ -139,7 +152,8 @@ impl World<'_> {
 
     fn vote(&mut self, node: usize, vote: Vote) -> Held {
         let id = self.nodes[node].id;
-        self.checks.voted(id, &vote)?;
+        let held = self.checks.voted(id, &vote);
+        self.holds(held)?;
         self.notice_vote(node, &vote);
         let signed = sign(self.setup.signer(id), vote);
         let Ok((delivery, message)) = signed else {
@@ -210,6 +224,7 @@ impl World<'_> {
                     self.reply(node, identity, answer)?;
                 }
             }
+            Some(Work::Execute(_)) if self.nodes[node].full => return self.cannot_write(node),
             Some(Work::Execute(execution)) => self.execute(node, execution)?,
         }
         self.work_soon(node);
@@ -235,7 +250,11 @@ impl World<'_> {
         let at = &mut self.nodes[node];
         let state = at.disk.execute(execution);
         let Some(done) = at.disk.executed().last().cloned() else { return Ok(()) };
-        self.checks.executed(id, slot, &done)?;
+        let held = self.checks.executed(id, slot, &done);
+        self.holds(held)?;
+        if self.is_honest(node) {
+            self.is_decided(slot);
+        }
         self.hash.add(slot.0);
         let answers: Vec<_> = done.answers.into_iter().map(|(identity, _, answer)| (identity, answer)).collect();
         self.tell(|world| Event::Executed(id, slot, answers.clone()).describe(&world.setup));

@@ -185,6 +185,14 @@ impl World<'_> {
         if !self.nodes[node].lives() {
             return Ok(());
         }
+        self.die(node, power)?;
+        let life = self.nodes[node].life;
+        self.queue.after(down, Happening::Restart { node, life });
+        Ok(())
+    }
+
+    /// The same of one that lives, and nobody starts it again.
+    pub(super) fn die(&mut self, node: usize, power: bool) -> Held {
         self.crashes += 1;
         let at = &self.nodes[node];
         let syncing = at.commit.as_ref().is_some_and(|commit| commit.stage == Stage::Syncing);
@@ -217,11 +225,9 @@ impl World<'_> {
         }
         let at = &mut self.nodes[node];
         at.forget();
-        let life = at.life;
         self.disconnect_from_all(node);
         self.hash.add(kept as u64);
         self.tell(|world| format!("{} crashes; {kept} of {writes} unsynced writes stay", world.name(node)));
-        self.queue.after(down, Happening::Restart { node, life });
         Ok(())
     }
 

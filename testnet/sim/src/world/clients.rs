@@ -3,6 +3,7 @@
 use super::draw::{falls, named};
 use super::plan::{Plan, What};
 use super::queue::Happening;
+use super::script::Load;
 use super::{Held, Micros, Probe, World, healthy};
 use crate::checks::{Invariant, ensure};
 use crate::cluster::disk::Answer;
@@ -36,8 +37,17 @@ struct Client {
     last: Sequence,
     /// Replies of commands that others sent with its key, or that were answered already.
     heard: BTreeMap<Identity, BTreeMap<ReplicaId, Answer>>,
-    /// The highest view that a replica hinted at.
-    view: View,
+    /// The view that each replica hinted at last.
+    views: BTreeMap<ReplicaId, View>,
+}
+
+impl Client {
+    /// The highest view that `f + 1` replicas name or exceed, as the client library has it: one that is alone in its view sends nobody astray.
+    fn view(&self, f: usize) -> View {
+        let mut views: Vec<View> = self.views.values().copied().collect();
+        views.sort_unstable_by(|one, other| other.cmp(one));
+        views.get(f).copied().unwrap_or_default()
+    }
 }
 
 /// See the module.
@@ -115,13 +125,26 @@ impl World<'_> {
         Ok(())
     }
 
+    /// One more command of a client that a script's load keeps busy.
+    pub(super) fn send_next(&mut self, client: u8) {
+        if let Some(script) = &self.plan.script
+            && self.phase == healthy::Phase::Safety
+        {
+            let Load { operations, bytes, .. } = script.load;
+            let planned = Planned { gap: 0, operations, bytes, to_all: false, alone: false };
+            self.clients.all[usize::from(client)].planned.push_back(planned);
+            self.send_planned(client);
+        }
+    }
+
     /// Sends what the rules allow now.
     pub(super) fn send_planned(&mut self, number: u8) {
         while let Some((command, to_all)) = self.next_command(number) {
             let identity = command.identity();
             self.checks.invoked(identity, self.now());
+            let f = self.setup.committee.quorums().f();
             let client = &mut self.clients.all[usize::from(number)];
-            let primary = self.setup.committee.primary(client.view.0);
+            let primary = self.setup.committee.primary(client.view(f).0);
             let (since, replies) = (self.queue.now(), BTreeMap::new());
             client.pending.insert(identity.sequence, Pending { command: command.clone(), since, replies });
             for node in 0..self.nodes.len() {
@@ -197,7 +220,8 @@ impl World<'_> {
     /// A replica tells a client what its command came to.
     pub(super) fn reply(&mut self, node: usize, identity: Identity, answer: Answer) -> Held {
         let replica = self.nodes[node].id;
-        self.checks.replied(replica, identity, &answer)?;
+        let held = self.checks.replied(replica, identity, &answer);
+        self.holds(held)?;
         let Some(runner) = &self.nodes[node].runner else { return Ok(()) };
         let view = runner.replica().view();
         let chance = named(&[self.plan.seed, node as u64, self.now(), identity.sequence, 3]);
@@ -224,11 +248,8 @@ impl World<'_> {
         self.hash.add(answer.slot.0 << 16 | u64::from(replica.0));
         let weak = self.setup.committee.quorums().weak();
         let honest = usize::from(number) < self.clients.honest;
-        let byzantine = self.checks.byzantine.contains(&replica);
         let client = &mut self.clients.all[usize::from(number)];
-        if !byzantine {
-            client.view = client.view.max(view);
-        }
+        client.views.insert(replica, view);
         let replies = match client.pending.get_mut(&identity.sequence) {
             Some(pending) => &mut pending.replies,
             None => client.heard.entry(identity).or_default(),
@@ -243,7 +264,8 @@ impl World<'_> {
                 format!("a client that keeps to the rules is refused {identity:?}")
             });
         }
-        self.checks.accepted(identity, answer, self.queue.now())?;
+        let held = self.checks.accepted(identity, answer, self.queue.now());
+        self.holds(held)?;
         self.tell(|_| {
             format!(
                 "client {} accepts the answer to {} of slot {}",
@@ -255,6 +277,7 @@ impl World<'_> {
         if let Some(answered) = self.clients.all[usize::from(number)].pending.remove(&identity.sequence) {
             self.waited += self.queue.now() - answered.since;
             self.send_planned(number);
+            self.is_answered(number);
         }
         Ok(())
     }

@@ -67,6 +67,7 @@ pub(super) fn draw(seed: u64, draw: &mut Draw) -> Plan {
         rest: Vec::new(),
         tail: u32::try_from(parameters.checkpoint_interval * 2 + 2).unwrap_or(u32::MAX),
         parameters,
+        script: None,
     };
     plan.commands = commands(draw, &plan);
     if matches!(profile, Profile::Storm | Profile::Edge) {

@@ -2,7 +2,7 @@
 
 use super::queue::{Happening, Inside};
 use super::{Doing, Held, Probe, World};
-use crate::adversary::Adversary;
+use crate::adversary::{Adversary, Plan as Attacks};
 use crate::checks::{Invariant, Violation};
 use crate::cluster::io::NodeIo;
 use varangian_consensus::{Delivery, Identity, Ignored, Input, Phase};
@@ -74,8 +74,8 @@ impl World<'_> {
         let at = &mut self.nodes[node];
         let config = (self.run.configure)(self.setup.config(at.id));
         let mut io = Adversary::honest(NodeIo::default());
-        if let Some(attack) = at.attack {
-            attack.corrupt(&mut io, self.setup.signer(at.id).clone(), &self.setup.committee);
+        if !at.asleep {
+            Attacks::from(at.attacks.clone()).corrupt(&mut io, self.setup.signer(at.id), &self.setup.committee);
         }
         let (prefix, records) = (at.disk.prefix(), at.disk.records());
         let now = at.clock(self.queue.now());

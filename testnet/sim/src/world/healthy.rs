@@ -40,20 +40,21 @@ impl World<'_> {
     /// Whether a replica of the rest is cut off in the liveness phase.
     pub(super) fn is_cut_off(&self, node: usize) -> bool {
         let is = |rest: &(usize, Rest)| rest.1 == Rest::CutOff && self.nodes[rest.0].id == self.nodes[node].id;
-        self.phase != Phase::Safety && self.plan.rest.iter().any(is)
+        self.phase != Phase::Safety && self.rest.iter().any(is)
     }
 
     pub(super) fn heal(&mut self) -> Held {
-        self.tell(|world| format!("HEALTHY from here on: {:?}", world.plan.core));
+        self.tell(|world| format!("HEALTHY from here on: {:?}", world.core));
         self.acknowledged_in_faults = self.checks.acknowledged() as u64;
         self.phase = Phase::Healthy { until: 0, together: None };
         let held_back = self.net.clear();
         for node in 0..self.nodes.len() {
             self.nodes[node].doom.clear();
+            self.nodes[node].full = false;
             let life = self.nodes[node].life;
             self.resume(node, life)?;
         }
-        for (node, rest) in &self.plan.rest {
+        for (node, rest) in &self.rest.clone() {
             let id = self.nodes[*node].id;
             for same in (0..self.nodes.len()).filter(|same| self.nodes[*same].id == id).collect::<Vec<_>>() {
                 match rest {
@@ -89,7 +90,7 @@ impl World<'_> {
 
     /// See the module.
     fn bound(&self) -> Micros {
-        let views = self.plan.core.iter().map(|node| self.view_of(*node).0);
+        let views = self.core.iter().map(|node| self.view_of(*node).0);
         let between = views.clone().max().unwrap_or(0) - views.min().unwrap_or(0);
         let slowest = self.plan.nodes.iter().map(|machine| machine.tick).min().unwrap_or(1_000_000);
         let longest = self.plan.parameters.max_timeout_ms * 1000 * 1_000_000 / slowest;
@@ -101,7 +102,7 @@ impl World<'_> {
     fn allowed_view_changes(&self) -> u64 {
         let parameters = &self.plan.parameters;
         let doublings = u64::from((parameters.max_timeout_ms / parameters.base_timeout_ms.max(1)).ilog2());
-        let outside = u64::from(self.plan.n) - self.plan.core.len() as u64;
+        let outside = u64::from(self.plan.n) - self.core.len() as u64;
         outside + 2 + doublings
     }
 
@@ -112,15 +113,15 @@ impl World<'_> {
     /// Whether it is over, or too late.
     pub(super) fn look(&mut self) -> Held {
         let Phase::Healthy { until, together } = self.phase else { return Ok(()) };
-        let first = self.view_of(self.plan.core[0]);
-        let is_together = self.plan.core.iter().all(|node| {
+        let first = self.view_of(self.core[0]);
+        let is_together = self.core.iter().all(|node| {
             let replica = self.nodes[*node].runner.as_ref().map(|runner| runner.replica());
             replica.is_some_and(|replica| replica.view() == first && replica.phase() == ViewPhase::Active)
         });
         let together = together.or(is_together.then_some(first));
         self.phase = Phase::Healthy { until, together };
         if let Some(together) = together {
-            let highest = self.plan.core.iter().map(|node| self.view_of(*node)).max().unwrap_or(together);
+            let highest = self.core.iter().map(|node| self.view_of(*node)).max().unwrap_or(together);
             let (changes, allowed) = (highest.0 - together.0, self.allowed_view_changes());
             ensure(changes <= allowed, Invariant::Answered, || {
                 format!(
@@ -146,7 +147,7 @@ impl World<'_> {
     fn undrained(&self) -> Option<String> {
         let interval = self.plan.parameters.checkpoint_interval;
         let mut executed = None;
-        for node in &self.plan.core {
+        for node in &self.core {
             let Some(runner) = &self.nodes[*node].runner else { return Some(format!("r{node} does not run")) };
             let replica = runner.replica();
             let slot = *executed.get_or_insert(replica.executed());
@@ -170,7 +171,7 @@ impl World<'_> {
     }
 
     /// Where everybody stands, in words.
-    fn stand(&self) -> String {
+    pub(super) fn stand(&self) -> String {
         let one = |node: usize| {
             let name = self.name(node);
             let Some(runner) = &self.nodes[node].runner else { return format!("{name} down") };
@@ -189,9 +190,10 @@ impl World<'_> {
 
     /// Nothing that was acknowledged is missing in the core, and calm was calm.
     fn survived(&mut self) -> Held {
-        for node in &self.plan.core {
+        for node in &self.core {
             let at = &self.nodes[*node];
-            self.checks.must_survive(at.id, |identity| at.disk.answer(identity))?;
+            let answers = at.disk.answers();
+            self.checks.must_survive(at.id, |identity| answers.get(identity).map(|answer| (*answer).clone()))?;
         }
         self.probes.hit(Probe::CoreHealed);
         if self.plan.calm {

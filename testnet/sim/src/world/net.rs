@@ -3,6 +3,7 @@
 use super::draw::{falls, named, of_bytes};
 use super::node::Node;
 use super::queue::Happening;
+use super::script::Like;
 use super::{Held, Micros, World, healthy};
 use crate::checks::{Invariant, ensure};
 use crate::cluster::event;
@@ -48,6 +49,10 @@ struct Link {
     blocked: u32,
     clogs: u32,
     held: VecDeque<Arc<Frame>>,
+    /// Other than the plan's network has it.
+    like: Option<Like>,
+    /// When the last byte of what was sent has left.
+    free_at: Micros,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,7 +86,15 @@ impl Net {
     }
 
     pub fn is_open(&mut self, one: usize, other: usize) -> bool {
-        self.link(one, other).blocked == 0 && self.link(other, one).blocked == 0
+        let mut passes = |from, to| {
+            let link = self.link(from, to);
+            link.blocked == 0 && !link.like.is_some_and(|like| like.cut)
+        };
+        passes(one, other) && passes(other, one)
+    }
+
+    pub fn become_like(&mut self, from: usize, to: usize, like: Like) {
+        self.link(from, to).like = Some(like);
     }
 
     pub fn block(&mut self, from: usize, to: usize) {
@@ -105,13 +118,14 @@ impl Net {
         self.link(from, to).clogs += 1;
     }
 
-    /// No partition, no clog anywhere; what they held back.
+    /// No partition, no clog, no shape anywhere; what they held back.
     pub fn clear(&mut self) -> Vec<(usize, usize)> {
         let mut held = Vec::new();
         for from in 0..self.nodes {
             for to in 0..self.nodes {
                 let link = self.link(from, to);
                 link.blocked = 0;
+                link.like = None;
                 if link.clogs > 0 {
                     link.clogs = 1;
                     held.push((from, to));
@@ -145,14 +159,15 @@ impl World<'_> {
         let link = self.net.link(from, to);
         link.packets += 1;
         let chance = |what: u64, packets: u64| named(&[self.plan.seed, from as u64, to as u64, packets, what]);
-        let packets = link.packets;
-        if !connection.up || link.blocked > 0 {
+        let (packets, like) = (link.packets, link.like);
+        if !connection.up || link.blocked > 0 || like.is_some_and(|like| like.cut) {
             return self.lose(from, to, frame, "not connected");
         }
         if beyond {
             return self.lose(from, to, frame, "beyond the quorum's edge");
         }
-        if safety && falls(chance(0, packets), self.plan.network.loss) {
+        let loss = like.map_or(self.plan.network.loss, |like| like.loss);
+        if safety && falls(chance(0, packets), loss) {
             return self.lose(from, to, frame, "lost");
         }
         let most = if safety { self.plan.network.link } else { GOOD_LINK };
@@ -165,13 +180,34 @@ impl World<'_> {
             return;
         }
         let frame = &self.garbled(from, frame, chance(20, packets));
-        let copies = if safety && falls(chance(1, packets), self.plan.network.duplicates) { 2 } else { 1 };
+        let duplicates = like.map_or(self.plan.network.duplicates, |like| like.duplicates);
+        let copies = if safety && falls(chance(1, packets), duplicates) { 2 } else { 1 };
         for copy in 0..copies {
-            let delay = after + self.delay(from, to, chance(2 + copy, packets), chance(8 + copy, packets));
+            let (jitter, late) = (chance(2 + copy, packets), chance(8 + copy, packets));
+            let delay = after
+                + match like {
+                    None => self.delay(from, to, jitter, late),
+                    Some(like) => match self.sent(from, to, &like, frame.bytes.len() as u64) {
+                        Some(waits) => waits + like.takes(jitter, late),
+                        None => return self.lose(from, to, frame, "too much waits for the link"),
+                    },
+                };
             self.net.link(from, to).under_way += 1;
             let packet = Packet { from, to, connection: connection.number, frame: frame.clone() };
             self.queue.after(delay, Happening::Arrives(packet));
         }
+    }
+
+    /// How long until so many bytes have left by a link with a bandwidth; `None` if there is no room for them.
+    fn sent(&mut self, from: usize, to: usize, like: &Like, bytes: u64) -> Option<Micros> {
+        let now = self.queue.now();
+        let link = self.net.link(from, to);
+        let waits = link.free_at.saturating_sub(now);
+        if like.nanos_per_byte > 0 && waits * 1000 / like.nanos_per_byte + bytes > like.queue {
+            return None;
+        }
+        link.free_at = now + waits + bytes * like.nanos_per_byte / 1000;
+        Some(link.free_at - now)
     }
 
     /// The frame as it leaves one who garbles.

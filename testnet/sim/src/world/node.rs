@@ -49,7 +49,9 @@ pub(super) struct Node {
     /// Twins share one.
     pub id: ReplicaId,
     pub machine: Machine,
-    pub attack: Option<Attack>,
+    pub attacks: Vec<Attack>,
+    /// It behaves for now.
+    pub asleep: bool,
     /// What it sends is damaged, so often in a million.
     pub garbles: u64,
     /// Peers that hear it, a bit each: all, but for twins.
@@ -65,6 +67,8 @@ pub(super) struct Node {
     pub refused: bool,
     /// Damage that the next start must notice.
     pub rotten: bool,
+    /// Nothing more can be written.
+    pub full: bool,
     /// Synced group commits, by the mark and by the log.
     pub mark: u64,
     pub turns: u64,
@@ -96,7 +100,8 @@ impl Node {
         Self {
             id,
             machine,
-            attack: None,
+            attacks: Vec::new(),
+            asleep: false,
             garbles: 0,
             hears: u64::MAX,
             runner: None,
@@ -106,6 +111,7 @@ impl Node {
             missed: Vec::new(),
             refused: false,
             rotten: false,
+            full: false,
             mark: 0,
             turns: 0,
             inbox: VecDeque::new(),

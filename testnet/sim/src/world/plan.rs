@@ -5,6 +5,7 @@
 
 use super::draw::Draw;
 use super::fault::{Fault, seconds};
+use super::script::{Deed, Script, Whom};
 use super::{Micros, draw_plan};
 use crate::adversary::Attack;
 use std::collections::BTreeSet;
@@ -46,6 +47,8 @@ pub struct Plan {
     pub rest: Vec<(usize, Rest)>,
     /// Commands, one after the other, of the liveness phase.
     pub tail: u32,
+    /// What is done as time goes on. Then `heal_at`, `core` and `rest` say nothing: they come of it.
+    pub script: Option<Script>,
 }
 
 /// What links are like. Rates are in millionths of all packets.
@@ -82,7 +85,7 @@ pub struct Machine {
     pub turn: Micros,
 }
 
-/// A replica that misbehaves.
+/// A replica that misbehaves; one that plays several attacks is there for each of them.
 #[derive(Clone, Debug)]
 pub struct Evil {
     /// Who.
@@ -187,10 +190,14 @@ impl Plan {
         Quorums::new(self.n.max(4)).unwrap_or_else(|| unreachable!("4 replicas or more"))
     }
 
-    /// Replicas that lie.
+    /// Replicas that lie, from the beginning or some time later.
     #[must_use]
     pub fn byzantine(&self) -> BTreeSet<ReplicaId> {
-        self.adversaries.iter().map(|evil| ReplicaId(evil.replica)).collect()
+        let turned = self.script.iter().flat_map(|script| &script.deeds).flat_map(|deed| match deed {
+            Deed::Turn(Whom::These(these), _) => these.as_slice(),
+            _ => &[],
+        });
+        self.adversaries.iter().map(|evil| evil.replica).chain(turned.copied()).map(ReplicaId).collect()
     }
 
     /// All that may be decided otherwise, in the order of their numbers.

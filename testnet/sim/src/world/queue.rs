@@ -73,6 +73,14 @@ pub(super) enum Happening {
     },
     Heal,
     Look,
+    /// The script may have something to do.
+    Cue,
+    /// A link changes by itself.
+    Weather(usize),
+    /// A client has paused long enough.
+    Next {
+        client: u8,
+    },
 }
 
 /// Something that happens inside of a replica, if it still lives.

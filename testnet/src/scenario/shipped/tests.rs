@@ -29,8 +29,7 @@ fn the_template_is_a_scenario() {
 }
 
 /// Rows of the table of attacks that no scenario of real processes plays yet, and why. What is not here must have a scenario.
-const MISSING: [(u8, &str); 2] =
-    [(21, "clocks: the simulator's"), (25, "away past pruning: comes with snapshot transfer")];
+const MISSING: [(u8, &str); 1] = [(25, "away past pruning: comes with snapshot transfer")];
 
 /// Each model of failures, timing and communication has a scenario that stands for it.
 #[test]

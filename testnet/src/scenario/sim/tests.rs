@@ -1,0 +1,110 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::verdict::simulate;
+use super::*;
+use crate::layout::NetworkDir;
+use crate::scenario::play::play;
+use crate::scenario::shipped;
+
+/// What no simulated disk has.
+const NOT_SIMULATED: [&str; 2] = ["disk-without-marks", "disk-wiped"];
+
+/// One of each kind; `scenario all --sim` plays them all.
+const PLAYED: [&str; 14] = [
+    "crash-of-the-primary",
+    "power-loss-of-all",
+    "partition",
+    "one-way-cuts",
+    "lossy-links",
+    "three-regions",
+    "disk-full",
+    "disk-lost-votes",
+    "asynchronous",
+    "flapping-links",
+    "fork-by-more-than-f",
+    "skewed-clocks",
+    "twins",
+    "attack-equivocate",
+];
+
+fn shipped(name: &str) -> Scenario {
+    shipped::find(name).unwrap()
+}
+
+#[test]
+fn every_shipped_one_is_simulated_or_refused_with_its_step() {
+    for name in shipped::names() {
+        let scenario = shipped(&name);
+        match plan(&scenario) {
+            Ok(_) => assert!(!NOT_SIMULATED.contains(&name.as_str()) && scenario.menaces.is_empty(), "{name}"),
+            Err(NotSimulated::Menaces) => assert!(!scenario.menaces.is_empty(), "{name}"),
+            Err(error) => {
+                assert!(NOT_SIMULATED.contains(&name.as_str()), "{name}: {error}");
+                assert!(error.to_string().starts_with("step 3: `"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn they_come_out_as_expected() {
+    for name in PLAYED {
+        let simulated = simulate(&shipped(name), false).unwrap();
+        assert!(simulated.passed, "{name}\n{simulated}");
+    }
+}
+
+#[test]
+fn the_same_file_and_seed_is_the_same_run() {
+    let scenario = shipped("demo");
+    let (first, second) = (simulate(&scenario, false).unwrap(), simulate(&scenario, false).unwrap());
+    assert_eq!((&first.hash, &first.happened), (&second.hash, &second.happened));
+    let other = simulate(&Scenario { seed: scenario.seed + 1, ..scenario }, false).unwrap();
+    assert_ne!(first.hash, other.hash);
+}
+
+/// The verdict can say no.
+#[test]
+fn what_is_not_as_expected_is_noticed() {
+    let mut fork = shipped("fork-by-more-than-f");
+    fork.expect.safety = Safety::Holds;
+    let simulated = simulate(&fork, false).unwrap();
+    assert!(!simulated.passed && !simulated.judgements[0].passed, "{simulated}");
+
+    let mut calm = shipped("crash-of-a-backup");
+    calm.attacks.insert(Replica(ReplicaId(3)), "never".to_owned());
+    assert!(plan(&calm).is_err());
+    let mut silent = shipped("attack-silent");
+    silent.expect.accused = silent.attacks.keys().copied().collect();
+    let simulated = simulate(&silent, false).unwrap();
+    assert!(!simulated.passed && simulated.judgements[0].passed && simulated.judgements[1].passed, "{simulated}");
+    assert!(!simulated.judgements[2].passed);
+
+    let mut slow = shipped("power-loss-beyond-f");
+    slow.expect.max_gap = 2;
+    let simulated = simulate(&slow, false).unwrap();
+    assert!(!simulated.passed && !simulated.judgements[1].passed, "{simulated}");
+
+    let mut whole = shipped("fork-by-more-than-f");
+    whole.attacks.values_mut().for_each(|attack| *attack = "silent@view=9..".to_owned());
+    let simulated = simulate(&whole, false).unwrap();
+    assert!(simulated.missed.iter().any(|missed| missed.contains("the honest agree")), "{simulated}");
+}
+
+#[test]
+fn an_hour_without_a_quorum_is_over_within_seconds() {
+    let simulated = simulate(&shipped("hour-long-loss-beyond-f"), false).unwrap();
+    assert!(simulated.passed, "{simulated}");
+    let [(stood, took)] = simulated.recoveries[..] else { panic!("{:?}", simulated.recoveries) };
+    assert!(stood > 3_599_000 && took < 20_000, "{stood} {took}");
+}
+
+#[tokio::test]
+async fn real_processes_refuse_what_is_only_simulated() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = NetworkDir::new(scratch.path().join("network"));
+    let Err(error) = play(&shipped("skewed-clocks"), &dir, true).await else { panic!("they were played") };
+    assert!(error.to_string().contains("--sim"), "{error}");
+    let text = "name = \"a\"\nabout = \"\"\nclocks.r1 = 1.5\n";
+    assert!(Scenario::parse(text).unwrap_err().to_string().contains("only = \"sim\""));
+}
