@@ -88,6 +88,9 @@ struct RecoveryArgs {
     /// Primaries that are killed, one after the other
     #[arg(long, default_value_t = 20)]
     times: usize,
+    /// Seconds of work before each: the time-out, which doubled with the view before, is back where it was
+    #[arg(long, default_value_t = 3)]
+    calm: u64,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -263,6 +266,7 @@ async fn recovery(args: &RecoveryArgs) -> anyhow::Result<()> {
         bar.set_message(format!("primary {} of {}", time + 1, args.times));
         let before = looker.until(|rows| rows.len() == 4 && rows.iter().all(|row| row.active && !row.behind)).await?;
         let view = before.iter().map(|row| row.view).max().unwrap_or_default();
+        sleep(Duration::from_secs(args.calm)).await;
         // Everybody is in step and has work before the next one dies.
         let executed = before.iter().map(|row| row.executed).max().unwrap_or_default() + 32;
         looker

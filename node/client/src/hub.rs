@@ -13,6 +13,7 @@ use varangian_net::NetError;
 
 use crate::error::ClientError;
 use crate::options::Options;
+use crate::patience::Patience;
 use crate::protocol::{ReplicaStatus, ReplyFrame, Response};
 use crate::tally::Tally;
 
@@ -68,6 +69,8 @@ pub(crate) struct Hub {
     clients: Mutex<BTreeMap<ClientKey, (SigningKey, usize)>>,
     /// The highest view that `f + 1` replicas name or exceed.
     view: AtomicU64,
+    /// How long answers take.
+    pub(crate) patience: Patience,
 }
 
 /// A command on its way.
@@ -100,6 +103,7 @@ impl Hub {
             pending: Mutex::default(),
             clients: Mutex::default(),
             view: AtomicU64::new(0),
+            patience: Patience::default(),
         };
         (hub, queues)
     }
@@ -111,7 +115,7 @@ impl Hub {
     /// Without an answer for so long, a command goes to everybody.
     pub(crate) fn fan_out_after(&self) -> Duration {
         let base = Duration::from_millis(self.committee.parameters().base_timeout_ms);
-        self.options.fan_out_after.unwrap_or(base / 2)
+        self.options.fan_out_after.unwrap_or_else(|| self.patience.pause(base / 2))
     }
 
     /// Who probably leads.

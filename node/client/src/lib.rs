@@ -42,6 +42,7 @@ pub mod journal;
 pub mod network;
 pub mod options;
 pub mod outcome;
+mod patience;
 pub mod protocol;
 pub mod tally;
 

@@ -10,7 +10,8 @@ use varangian_net::Congestion;
 pub struct Options {
     /// From the call to its answer. Default 10 s.
     pub deadline: Duration,
-    /// Without an answer for so long, a command goes to all replicas. Default: half of the genesis' `base_timeout_ms`.
+    /// Without an answer for so long, a command goes to all replicas. Default: four times what answers take usually, at most half of the genesis'
+    /// `base_timeout_ms`.
     pub fan_out_after: Option<Duration>,
     /// Longest pause between two transmissions of a command; the pause doubles from `fan_out_after`. Default 4 s.
     pub retransmit_cap: Duration,

@@ -30,8 +30,12 @@ pub(crate) async fn submit(hub: &Arc<Hub>, command: Command, deadline: Instant) 
     };
     let entered = hub.enter(command)?;
     let mut submission = Submission::new(hub, &entered);
+    let began = Instant::now();
     match timeout_at(deadline, submission.run()).await {
-        Ok(outcome) => outcome,
+        Ok(outcome) => {
+            hub.patience.took(began.elapsed());
+            outcome
+        }
         Err(_) => Err(given_up(hub, &entered.pending)),
     }
 }

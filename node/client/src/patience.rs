@@ -1,0 +1,65 @@
+//! How long to wait for a primary before everybody is asked: some of the usual waits, so that a primary that is gone is noticed soon where answers
+//! come soon. Never longer than half of the genesis' base time-out, whatever became usual.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// So many usual waits are patience enough: under load the slowest hundredth takes about twice the usual.
+const WAITS: u32 = 4;
+/// Never less than this part of the most.
+const LEAST: u32 = 10;
+
+/// The usual wait for an answer, smoothed as round-trip times are (RFC 6298); none before the first.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
+    micros: AtomicU64,
+}
+
+impl Patience {
+    /// An answer took so long.
+    pub(crate) fn took(&self, wait: Duration) {
+        let sample = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX).max(1);
+        // Another's sample that comes between the two is lost: it is one of many.
+        let smoothed = match self.micros.load(Relaxed) {
+            0 => sample,
+            smoothed => smoothed - smoothed / 8 + sample / 8,
+        };
+        self.micros.store(smoothed.max(1), Relaxed);
+    }
+
+    /// How long to wait, at most `most`.
+    pub(crate) fn pause(&self, most: Duration) -> Duration {
+        match self.micros.load(Relaxed) {
+            0 => most,
+            micros => Duration::from_micros(micros).saturating_mul(WAITS).clamp(most / LEAST, most),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Patience;
+    use std::time::Duration;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn patience_follows_what_is_usual_within_bounds() {
+        let patience = Patience::default();
+        assert_eq!(patience.pause(ms(250)), ms(250), "nothing is usual yet");
+        patience.took(ms(20));
+        assert_eq!(patience.pause(ms(250)), ms(80));
+        (0..50).for_each(|_| patience.took(ms(1)));
+        assert_eq!(patience.pause(ms(250)), ms(25));
+        // However slow a primary makes everybody, it is not waited for longer than that.
+        (0..50).for_each(|_| patience.took(ms(5000)));
+        assert_eq!(patience.pause(ms(250)), ms(250));
+        // One late answer of many changes little.
+        let patience = Patience::default();
+        (0..50).for_each(|_| patience.took(ms(20)));
+        patience.took(ms(100));
+        assert!(patience.pause(ms(250)) <= ms(121));
+    }
+}
