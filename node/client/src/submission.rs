@@ -1,7 +1,7 @@
 //! One command on its way: to whom it is sent, when again, and when enough is known.
 //!
-//! To the primary first, and one in [`WITNESSED`] to everybody at once; to everybody as soon as the primary is not connected or keeps silent for
-//! too long; then again and again, the same bytes, at doubling intervals, and at once to whoever comes back. To whoever says `Busy`, after a pause.
+//! To the primary first; to everybody as soon as the primary is not connected or keeps silent for too long; then again and again, the
+//! same bytes, at doubling intervals, and at once to whoever comes back. To whoever says `Busy`, after a pause.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +9,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use varangian_application::{Outcome, Reply};
-use varangian_consensus::{Command, Sequence};
+use varangian_consensus::Command;
 use varangian_crypto::{ReplicaId, decode};
 
 use crate::error::ClientError;
 use crate::hub::{Entered, Hub, Link, LinkState, Outgoing, Pending};
 use crate::outcome::{Committed, Rejection};
 use crate::tally::Verdict;
-
-/// One command in so many goes to everybody at once. Backups judge a primary by what becomes of commands that they know of: one that answers
-/// just before clients ask around would have no witness.
-const WITNESSED: Sequence = 16;
 
 /// Sends a command until it has an outcome or the deadline has passed.
 pub(crate) async fn submit(hub: &Arc<Hub>, command: Command, deadline: Instant) -> Result<Committed, ClientError> {
@@ -65,7 +61,7 @@ impl<'a> Submission<'a> {
             hub,
             pending: &entered.pending,
             changes: hub.changes.subscribe(),
-            wide: entered.pending.command.sequence().is_multiple_of(WITNESSED),
+            wide: false,
             queued: vec![None; hub.links.len()],
             next: Instant::now() + interval,
             interval,
