@@ -120,11 +120,11 @@ fn of_attack(kind: &Kind) -> Scenario {
         clocks: BTreeMap::new(),
         load: LoadPlan::default(),
         step: vec![
-            Step::Wait(3.0),
+            Step::Wait(2.0),
             Step::Pause(paused),
             Step::Await(Event::Progress),
             Step::Resume(Who::Group(Group::Down)),
-            Step::Wait(3.0),
+            Step::Wait(2.0),
             Step::Await(Event::Progress),
         ],
         expect: Expect {
