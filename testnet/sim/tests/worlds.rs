@@ -10,7 +10,7 @@ use varangian_sim::world::{Outcome, Plan, Probe, Run, run};
 use varangian_sim::{Invariant, Violation};
 
 /// Seeds of the fixed set: a debug build is slow.
-const SEEDS: u64 = if cfg!(debug_assertions) { 24 } else { 300 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 24 } else { 150 };
 
 fn outcome(seed: u64) -> Outcome {
     run(&Plan::draw(seed), Run::default())

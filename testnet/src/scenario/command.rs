@@ -1,7 +1,7 @@
 //! `varangian-testnet scenario`: list, show, run, all, new.
 
 use super::format::{Only, Scenario};
-use super::play::{Outcome, play};
+use super::play::{Interrupted, Outcome, play};
 use super::shipped;
 use super::sim::command as sim;
 use crate::layout::NetworkDir;
@@ -140,6 +140,7 @@ async fn all(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
         let seconds = began.elapsed().as_secs_f64();
         let (passed, line) = match &outcome {
             Ok((outcome, _)) => (outcome.passed, outcome.verdict.line()),
+            Err(error) if error.is::<Interrupted>() => bail!("told to end, after {} scenarios", rows.len()),
             Err(error) => (false, format!("no verdict: {error:#}")),
         };
         if let Ok((outcome, _)) = &outcome {

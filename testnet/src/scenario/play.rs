@@ -19,6 +19,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -94,10 +95,15 @@ pub async fn play(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
     // Dropped, the network kills its processes.
     tokio::select! {
         played = play_to_its_end(scenario, dir, quiet) => played,
-        _ = interrupt.recv() => bail!("interrupted; nothing is judged"),
-        _ = terminate.recv() => bail!("told to end; nothing is judged"),
+        _ = interrupt.recv() => Err(Interrupted.into()),
+        _ = terminate.recv() => Err(Interrupted.into()),
     }
 }
+
+/// A signal came: whoever plays several must not go on with the next.
+#[derive(Debug, Error)]
+#[error("told to end; nothing is judged")]
+pub struct Interrupted;
 
 async fn play_to_its_end(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow::Result<(Outcome, Testnet)> {
     let clean = match scenario.expect.throughput {
