@@ -27,6 +27,7 @@ type Labelled = Family<Vec<(&'static str, String)>, Counter>;
 pub struct Metrics {
     registry: Registry,
     view: Gauge,
+    shortfalls: Gauge,
     active: Gauge,
     executed: Gauge,
     stable: Gauge,
@@ -58,6 +59,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("varangian"),
             view: Gauge::default(),
+            shortfalls: Gauge::default(),
             active: Gauge::default(),
             executed: Gauge::default(),
             stable: Gauge::default(),
@@ -96,6 +98,11 @@ impl Metrics {
     fn register(&mut self) {
         let r = &mut self.registry;
         r.register("view", "The view that the replica is in or asks for", self.view.clone());
+        r.register(
+            "shortfalls",
+            "Primaries that the replica has given up for being slow or unfair, since it started",
+            self.shortfalls.clone(),
+        );
         r.register("active", "1 if it votes in that view, 0 while it asks for it", self.active.clone());
         r.register("executed_slot", "Last executed slot", self.executed.clone());
         r.register("stable_slot", "Last stable checkpoint", self.stable.clone());
@@ -128,6 +135,7 @@ impl Metrics {
     pub fn observe(&self, replica: &Replica, peers: usize, waiting: usize) {
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.view.set(number(replica.view().0));
+        self.shortfalls.set(number(replica.shortfalls()));
         self.active.set(i64::from(replica.phase() == Phase::Active));
         self.executed.set(number(replica.executed().0));
         self.stable.set(number(replica.stable_slot().0));

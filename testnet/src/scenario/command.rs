@@ -36,7 +36,7 @@ enum ScenarioCommand {
     },
     /// Play one on real processes, or in the simulator, and judge it
     #[command(
-        after_help = "Examples:\n  varangian-testnet scenario run equivocation\n  varangian-testnet scenario run ./mine.toml --seed 7 --json\n  varangian-testnet scenario run ./mine.toml --sim --seeds 100\n\nExit code 0 only if everything that must hold held."
+        after_help = "Examples:\n  varangian-testnet scenario run attack-equivocate\n  varangian-testnet scenario run ./mine.toml --seed 7 --json\n  varangian-testnet scenario run ./mine.toml --sim --seeds 100\n\nExit code 0 only if everything that must hold held."
     )]
     Run {
         /// A name from the list, or a file
