@@ -107,6 +107,9 @@ impl Replica {
             return Ok(());
         }
         let (entered, signer) = (self.entered, signed.signer);
+        if signer == self.config.id {
+            self.reign.counted(slot, turn.now);
+        }
         let entry = self.log.entry(slot).or_default();
         match entry.prepares.cast(signed, entered) {
             Cast::Counted => {

@@ -1,10 +1,11 @@
 //! Reigns: a primary that is slow or unfair is deposed long before a time-out runs out.
 //!
-//! - Time goes in windows of `T / 8`. In each a backup counts what was ordered, and how long the commands waited that it had handed on.
-//! - A window *falls short* if such a command waited for more than 3/2 of the normal wait while less than 3/4 of the normal number was ordered. Normal is the better of
+//! - Time goes in windows of `T / 8`. In each a backup counts what was ordered, and how long on average the commands waited that it had handed on: clients that wait for
+//!   answers get as much done as that average lets them (Little's law). What its own votes took to be signed and on disk is taken off: the primary cannot help it.
+//! - A window *falls short* if they waited for more than 3/2 of the normal wait while less than 3/4 of the normal number was ordered. Normal is the better of
 //!   what this reign has shown and of the lower median of the last reigns of other primaries.
-//! - It also does if such a command waited for longer than an honest primary needs (`T / 8`, or 4 times what it takes from this backup's own vote to the slot's order), and
-//!   either nobody else has reigned yet and no batch was half full, or more than `n * A` others went before it: fair turns never take that long.
+//! - It also does if they waited for longer than an honest primary needs (`T / 8`, or 4 times what it takes from this backup's own vote to the slot's order), and
+//!   nobody else has reigned yet and no batch was half full; and if one did, and more than `n * A` others went before it: fair turns never take that long.
 //! - What is missing is a debt; a window that is served in full pays a third of a window back. A debt of 8 windows ends the view, as a time-out does.
 //! - Each view that ends in debt doubles the debt that ends the next one; calm halves it again. So where everybody is slow, views soon stay.
 //!
@@ -42,7 +43,7 @@ const FLOOR: u64 = 32;
 struct Shown {
     /// Commands in a thousand base time-outs.
     rate: u64,
-    /// The wait of watched commands, in thousandths of a millisecond.
+    /// The mean wait of watched commands, in thousandths of a millisecond.
     wait: u64,
 }
 
@@ -60,8 +61,12 @@ pub struct Reign {
     since: Option<Millis>,
     /// Commands ordered in this window.
     ordered: u64,
-    /// The longest wait of a watched command that was ordered in it.
-    waited: Millis,
+    /// Waits of watched commands that were ordered in it: their sum, and how many.
+    waited: (Millis, u64),
+    /// The longest that an own vote took in it until it was signed and durable.
+    held: Millis,
+    /// The own vote that is under way for longest, and since when.
+    own: Option<(Slot, Millis)>,
     /// One of its batches was half full: who waits may wait for others.
     crowded: bool,
     rate: Smoothed,
@@ -138,6 +143,17 @@ impl Reign {
         if self.voted.is_none() {
             self.voted = Some((slot, now));
         }
+        if self.own.is_none() {
+            self.own = Some((slot, now));
+        }
+    }
+
+    /// Its vote for a slot is signed and durable.
+    pub fn counted(&mut self, slot: Slot, now: Millis) {
+        if let Some((_, since)) = self.own.filter(|(voted, _)| *voted <= slot) {
+            self.held = self.held.max(now.saturating_sub(since));
+            self.own = None;
+        }
     }
 
     /// A slot was ordered with so many commands that run, and with a batch that takes this share of what one may hold.
@@ -157,8 +173,8 @@ impl Reign {
     }
 
     /// A watched command was ordered after so long.
-    pub fn waited(&mut self, wait: Millis) {
-        self.waited = self.waited.max(wait);
+    pub const fn waited(&mut self, wait: Millis) {
+        self.waited = (self.waited.0.saturating_add(wait), self.waited.1 + 1);
     }
 
     /// The reign of `primary` is over for this replica.
@@ -179,9 +195,9 @@ impl Reign {
         self.since = None;
         self.late = None;
         self.voted = None;
+        self.own = None;
         self.crowded = false;
-        self.ordered = 0;
-        self.waited = 0;
+        (self.ordered, self.waited, self.held) = (0, (0, 0), 0);
     }
 
     /// What an honest primary never takes.
@@ -201,17 +217,25 @@ impl Reign {
         (self.shown.or(Shown { rate, wait }), others().next().is_some())
     }
 
+    /// The mean wait of this window in thousandths of a millisecond, less what was this replica's own; whoever waits for longest now counts as one.
+    fn wait(&self, now: Millis, oldest: Option<(Identity, Millis)>) -> u64 {
+        let (sum, count) =
+            oldest.map_or(self.waited, |(_, age)| (self.waited.0.saturating_add(age), self.waited.1 + 1));
+        let held = self.own.map_or(0, |(_, since)| now.saturating_sub(since)).max(self.held);
+        (sum * WHOLE).checked_div(count).unwrap_or(0).saturating_sub(held * WHOLE)
+    }
+
     /// How much of a window is missing in this one; `None` if nobody waited too long.
-    fn shortfall(&self, window: &Window, rate: u64, waited: Millis) -> Option<u64> {
+    fn shortfall(&self, window: &Window, rate: u64, wait: u64) -> Option<u64> {
         let (normal, compared) = self.normal(window.primary);
         let long = self.long(window.timeout);
         let overtaken = self.late.is_some_and(|(_, _, overtaken)| overtaken > window.turns);
-        if overtaken || (!compared && !self.crowded && waited > long) {
+        if overtaken || (!compared && !self.crowded && wait > long * WHOLE) {
             return Some(WHOLE);
         }
-        let normal_wait = if normal.wait == 0 { long } else { normal.wait * 3 / 2 / WHOLE };
+        let normal_wait = if normal.wait == 0 { long * WHOLE } else { normal.wait * 3 / 2 };
         let due = normal.rate / 4 * 3;
-        if due == 0 || waited <= normal_wait.max(window.timeout / FLOOR) {
+        if due == 0 || wait <= normal_wait.max(window.timeout * WHOLE / FLOOR) {
             return None;
         }
         Some(due.saturating_sub(rate) * WHOLE / due)
@@ -221,21 +245,21 @@ impl Reign {
     fn close(&mut self, now: Millis, window: &Window) -> bool {
         let long = self.long(window.timeout);
         let rate = self.ordered.saturating_mul(window.base).saturating_mul(WHOLE) / window.elapsed.max(1);
-        let waited = window.oldest.map_or(0, |(_, age)| age).max(self.waited);
+        let wait = self.wait(now, window.oldest);
         self.late = match (window.oldest, self.late) {
             (Some((oldest, _)), Some(late)) if late.0 == oldest => Some(late),
             (Some((oldest, age)), _) if age > long => Some((oldest, window.issued, 0)),
             _ => None,
         };
-        match self.shortfall(window, rate, waited) {
+        match self.shortfall(window, rate, wait) {
             Some(missing) if missing > 0 => self.debt = self.debt.saturating_add(missing),
             _ => self.debt = self.debt.saturating_sub(PAYBACK),
         }
         if let Some(rate) = self.rate.add(rate) {
             self.shown.rate = self.shown.rate.max(rate);
         }
-        if waited > 0
-            && let Some(wait) = self.wait.add(waited * WHOLE)
+        if wait > 0
+            && let Some(wait) = self.wait.add(wait)
         {
             self.shown = self.shown.or(Shown { rate: 0, wait });
         }
@@ -244,7 +268,7 @@ impl Reign {
             self.calm = 0;
             self.patience = self.patience.saturating_sub(1);
         }
-        (self.since, self.ordered, self.waited, self.crowded) = (Some(now), 0, 0, false);
+        (self.since, self.ordered, self.waited, self.held, self.crowded) = (Some(now), 0, (0, 0), 0, false);
         self.debt >= self.proof()
     }
 }

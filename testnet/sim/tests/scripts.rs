@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use varangian_crypto::Parameters;
 use varangian_sim::adversary::Attack;
-use varangian_sim::world::plan::{Evil, How, Machine, Network};
+use varangian_sim::world::plan::{Evil, How, Machine, Network, Stalls};
 use varangian_sim::world::script::{Deed, Like, Load, Played, Script, Whom};
 use varangian_sim::world::{Micros, Outcome, Plan, Run, run};
 
@@ -24,7 +24,10 @@ fn plan(deeds: Vec<Deed>) -> Plan {
         clients: 2,
         calm: false,
         network: Network { delays: vec![vec![500; 4]; 4], link: 1024, inbox: 4096, ..Network::default() },
-        nodes: vec![Machine { tick: 1_000_000, sync: 1000, execute: 100, sign: 50, turn: 50 }; 4],
+        nodes: vec![
+            Machine { tick: 1_000_000, sync: 1000, stalls: Stalls::default(), execute: 100, sign: 50, turn: 50 };
+            4
+        ],
         adversaries: Vec::new(),
         commands: Vec::new(),
         faults: Vec::new(),

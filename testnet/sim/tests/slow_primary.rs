@@ -5,7 +5,7 @@
 
 use varangian_crypto::Parameters;
 use varangian_sim::adversary::Attack;
-use varangian_sim::world::plan::{Act, Evil, How, Machine, Network, Rest, What};
+use varangian_sim::world::plan::{Act, Evil, How, Machine, Network, Rest, Stalls, What};
 use varangian_sim::world::{Outcome, Plan, Probe, Run, run};
 
 const SECOND: u64 = 1_000_000;
@@ -18,6 +18,8 @@ struct Setting {
     delay: u64,
     base_timeout: u64,
     loss: u64,
+    /// Of the one disk that all share.
+    stalls: Stalls,
     batch_operations: u32,
     clients: u8,
     commands: u64,
@@ -32,6 +34,7 @@ const BUSY: Setting = Setting {
     delay: 20_000,
     base_timeout: 2000,
     loss: 0,
+    stalls: Stalls { every: 0, during: 0 },
     batch_operations: 256,
     clients: 4,
     commands: 5500,
@@ -41,7 +44,7 @@ const BUSY: Setting = Setting {
 
 impl Setting {
     fn plan(&self, attack: Option<&str>) -> Plan {
-        let machine = Machine { tick: 1_000_000, sync: 1000, execute: 200, sign: 50, turn: 100 };
+        let machine = Machine { tick: 1_000_000, sync: 1000, stalls: self.stalls, execute: 200, sign: 50, turn: 100 };
         let evil = |name| Evil { replica: 0, how: How::Attack(Attack::parse(name).unwrap()) };
         let adversaries: Vec<Evil> = attack.into_iter().map(evil).collect();
         let act = |number: u64| Act {
@@ -139,6 +142,8 @@ fn a_slow_or_unfair_primary_costs_three_tenths_of_a_minute_at_most() {
 #[test]
 fn nobody_honest_is_deposed_whatever_the_load() {
     let light = Setting { commands: 200, to_all: 100, at: |number| number * 300_000, ..BUSY };
+    let near =
+        Setting { delay: 500, base_timeout: 500, commands: 6000, at: |number| number * 5000, to_all: 100, ..BUSY };
     let settings = [
         ("light", light),
         ("one client", Setting { clients: 1, commands: 300, to_all: 100, ..BUSY }),
@@ -166,10 +171,9 @@ fn nobody_honest_is_deposed_whatever_the_load() {
         ("loss", Setting { loss: 10_000, commands: 1500, ..BUSY }),
         ("much loss", Setting { loss: 50_000, commands: 1500, ..BUSY }),
         ("far apart", Setting { delay: 75_000, base_timeout: 4000, commands: 1500, to_all: 100, ..BUSY }),
-        (
-            "near",
-            Setting { delay: 500, base_timeout: 500, commands: 6000, at: |number| number * 5000, to_all: 100, ..BUSY },
-        ),
+        ("near", near),
+        // As a flood of clients made it, on a machine with one disk for all replicas.
+        ("a disk that stalls", Setting { stalls: Stalls { every: SECOND / 2, during: SECOND / 5 }, ..near }),
     ];
     for (name, setting) in played(&settings, 3) {
         let outcome = setting.run(None);

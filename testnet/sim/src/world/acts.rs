@@ -77,9 +77,10 @@ impl World<'_> {
         let at = &mut self.nodes[node];
         at.commits += 1;
         self.doom_records(node, &records);
+        let now = self.now();
         let at = &mut self.nodes[node];
         at.commit = Some(Commit { records, token, stage: Stage::Syncing });
-        let delay = at.machine.sync;
+        let delay = at.machine.sync_from(now);
         self.soon(node, delay, Inside::Synced);
         self.doom(node, Stage::Syncing);
         Ok(())

@@ -4,7 +4,7 @@ use super::Micros;
 use super::draw::Draw;
 use super::fault::{Edge, Fault, Moment, Written};
 use super::net::{GOOD_INBOX, GOOD_LINK};
-use super::plan::{Act, Evil, How, Machine, Network, Plan, Rest, What};
+use super::plan::{Act, Evil, How, Machine, Network, Plan, Rest, Stalls, What};
 use crate::adversary::{ATTACKS, Attack, Probability, Span, Trigger};
 use varangian_crypto::Parameters;
 
@@ -235,6 +235,7 @@ fn machine(draw: &mut Draw, calm: bool) -> Machine {
     Machine {
         tick: tick * 10_000,
         sync: draw.pick(&[100, MILLISECOND, 5 * MILLISECOND]),
+        stalls: Stalls::default(),
         execute: draw.pick(&[20, 200, 2 * MILLISECOND]),
         sign: draw.pick(&[10, 50, 500]),
         turn: draw.pick(&[10, 100, MILLISECOND]),

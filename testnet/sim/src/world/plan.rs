@@ -77,12 +77,23 @@ pub struct Machine {
     pub tick: u64,
     /// A synced write.
     pub sync: Micros,
+    /// When its disk stands still.
+    pub stalls: Stalls,
     /// The execution of a slot.
     pub execute: Micros,
     /// A signature.
     pub sign: Micros,
     /// From a message's arrival to its turn.
     pub turn: Micros,
+}
+
+/// A disk that stands still for the first part of each stretch of time. Machines with the same stalls share a disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stalls {
+    /// How long a stretch is.
+    pub every: Micros,
+    /// How long it stands still in each; 0 is never.
+    pub during: Micros,
 }
 
 /// A replica that misbehaves; one that plays several attacks is there for each of them.
@@ -174,6 +185,16 @@ pub enum Choice {
     Rest(usize),
     /// Something that a client does.
     Act(usize),
+}
+
+impl Machine {
+    /// How long a synced write takes that begins now.
+    #[must_use]
+    pub fn sync_from(&self, now: Micros) -> Micros {
+        let Stalls { every, during } = self.stalls;
+        let still = now.checked_rem(every).map_or(0, |into| during.saturating_sub(into));
+        self.sync + still
+    }
 }
 
 impl Plan {
