@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use crate::cache::{CacheSlot, SignatureCache};
 use crate::keys::ReplicaVerifier;
 use crate::{
-    Context, Genesis, KeyError, Parameters, Quorums, ReplicaId, ReplicaKey, Signature, VerifyError, sha256, simulation,
+    Context, Digest, Genesis, KeyError, Parameters, Quorums, ReplicaId, ReplicaKey, Signature, VerifyError, sha256,
+    simulation,
 };
 
 /// The members of one epoch, with everything that a signature check needs.
@@ -104,7 +105,7 @@ impl Committee {
             return simulation::verify(key.as_bytes(), message, signature);
         }
         let parts = [&signer.0.to_le_bytes()[..], message, signature.as_bytes()];
-        self.remember("varangian good signature 1", &parts, || verifier.verify(message, signature))
+        self.remember(|| sha256("varangian good signature 1", &parts), || verifier.verify(message, signature))
     }
 
     /// Does a check that depends on this committee, `what` it is and `parts` alone; not again while the cache knows that it went well.
@@ -112,20 +113,24 @@ impl Committee {
     /// # Errors
     /// The check's.
     pub fn once<E>(&self, what: &str, parts: &[&[u8]], check: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
-        let (chain, epoch) = (self.context.chain_id, self.context.epoch.to_le_bytes());
-        let bound = [&[what.as_bytes(), chain.as_bytes(), &epoch], parts].concat();
-        // A domain of its own: whatever is checked elsewhere, it can teach nothing about signatures.
-        self.remember("varangian checked once 1", &bound, check)
+        self.remember(|| self.name(what, parts), check)
     }
 
-    fn remember<E>(
-        &self,
-        domain: &'static str,
-        parts: &[&[u8]],
-        check: impl FnOnce() -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Whether [`Committee::once`] has found this good, as far as is remembered.
+    #[must_use]
+    pub fn knows(&self, what: &str, parts: &[&[u8]]) -> bool {
+        self.cache.0.as_ref().is_some_and(|cache| cache.knows(&self.name(what, parts)))
+    }
+
+    /// Names a check of [`Committee::once`]: in a domain of its own, so whatever is checked there can teach nothing about signatures of replicas.
+    fn name(&self, what: &str, parts: &[&[u8]]) -> Digest {
+        let (chain, epoch) = (self.context.chain_id, self.context.epoch.to_le_bytes());
+        sha256("varangian checked once 1", &[&[what.as_bytes(), chain.as_bytes(), &epoch], parts].concat())
+    }
+
+    fn remember<E>(&self, proof: impl FnOnce() -> Digest, check: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let Some(cache) = &self.cache.0 else { return check() };
-        let proof = sha256(domain, parts);
+        let proof = proof();
         if !cache.knows(&proof) {
             check()?;
             cache.learn(proof);

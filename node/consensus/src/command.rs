@@ -23,6 +23,8 @@ use varangian_crypto::{
     verify_client,
 };
 
+/// What [`Committee::once`] remembers of a command.
+const SIGNED: &str = "signature of a command";
 const KEY_BYTES: usize = 32;
 const SEQUENCE_BYTES: usize = 8;
 const SIGNATURE_BYTES: usize = 64;
@@ -217,12 +219,25 @@ impl Command {
         }
         Ok(())
     }
+
+    /// Whether its signature was found good before, as far as is remembered.
+    pub(crate) fn is_known(&self, committee: &Committee) -> bool {
+        committee.knows(SIGNED, &self.signed())
+    }
+
+    /// All that its signature's check depends on: the digest covers the client.
+    const fn signed(&self) -> [&[u8]; 2] {
+        [self.digest.as_bytes(), self.signature.as_bytes()]
+    }
 }
 
 impl Verify for Command {
     fn check(&self, committee: &Committee) -> Result<(), VerifyError> {
         self.check_size(committee)?;
-        verify_client(committee.context(), &self.client, &self.digest, &self.signature)
+        // It comes from its client, from each backup that hands it on, and in a batch.
+        committee.once(SIGNED, &self.signed(), || {
+            verify_client(committee.context(), &self.client, &self.digest, &self.signature)
+        })
     }
 }
 

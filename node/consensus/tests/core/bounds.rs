@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use varangian_consensus::pool::{Pool, Role, Source};
 use varangian_consensus::vote::{MAX_REPLICAS, MAX_WINDOW};
-use varangian_consensus::{Batch, Effect, Ignored, Message, Phase, Record, Slot, View};
+use varangian_consensus::{Batch, Command, Effect, Ignored, Message, Phase, Record, Slot, View};
 use varangian_crypto::{
     Clients, Digest, Genesis, GenesisError, Parameters, ReplicaId, SignatureCache, Verify, VerifyError,
 };
@@ -208,6 +208,31 @@ impl SignatureCache for Memory {
         held.0.insert(proof);
         held.1 += 1;
     }
+}
+
+/// A command comes from its client, from backups, and in a batch: its signature is verified once, and what is known of one command says nothing of others.
+#[test]
+fn a_command_is_verified_once() {
+    let world = World::new(4);
+    let memory = Arc::new(Memory::default());
+    let committee = world.committee.clone().with_cache(memory.clone());
+    let learned = || memory.0.lock().unwrap().1;
+    let (known, other) = (world.command(0, 1).into_inner(), world.command(0, 2).into_inner());
+    for _ in 0..3 {
+        assert_eq!(known.check(&committee), Ok(()));
+        assert_eq!(learned(), 1);
+    }
+    // The same command under a signature of something else; beside a known one, too.
+    let mut forged = known.encoded().to_vec();
+    let at = forged.windows(64).position(|bytes| bytes == known.signature().as_bytes()).unwrap();
+    forged[at..at + 64].copy_from_slice(other.signature().as_bytes());
+    assert_eq!(Command::decode(forged.clone().into()).unwrap().check(&committee), Err(VerifyError::BadSignature));
+    let batch = Batch::decode([known.encoded(), forged.as_slice()].concat().into()).unwrap();
+    assert_eq!(batch.check(&committee), Err(VerifyError::BadSignature));
+    assert_eq!(learned(), 1);
+    // A batch of known commands alone asks for no check of a signature, and is itself remembered.
+    assert_eq!(world.batch(0, 1).check(&committee), Ok(()));
+    assert_eq!(learned(), 2);
 }
 
 /// A body comes from several peers; its signatures are verified once. A bad one is never taken for good.
