@@ -19,6 +19,7 @@ pub struct Committee {
     verifiers: Vec<ReplicaVerifier>,
     parameters: Parameters,
     cache: CacheSlot,
+    client_cache: CacheSlot,
 }
 
 impl Committee {
@@ -33,6 +34,7 @@ impl Committee {
             keys,
             parameters: genesis.parameters().clone(),
             cache: CacheSlot::default(),
+            client_cache: CacheSlot::default(),
         }
     }
 
@@ -45,10 +47,17 @@ impl Committee {
         committee
     }
 
-    /// The same committee, which remembers good signatures in `cache`.
+    /// The same committee, which remembers good signatures of replicas in `cache`.
     #[must_use]
     pub fn with_cache(mut self, cache: Arc<dyn SignatureCache>) -> Self {
         self.cache = CacheSlot(Some(cache));
+        self
+    }
+
+    /// The same committee, which remembers in `cache` what [`Committee::once`] checks: of clients, whose flood must not drive out what replicas signed.
+    #[must_use]
+    pub fn with_client_cache(mut self, cache: Arc<dyn SignatureCache>) -> Self {
+        self.client_cache = CacheSlot(Some(cache));
         self
     }
 
@@ -105,7 +114,7 @@ impl Committee {
             return simulation::verify(key.as_bytes(), message, signature);
         }
         let parts = [&signer.0.to_le_bytes()[..], message, signature.as_bytes()];
-        self.remember(|| sha256("varangian good signature 1", &parts), || verifier.verify(message, signature))
+        remember(&self.cache, || sha256("varangian good signature 1", &parts), || verifier.verify(message, signature))
     }
 
     /// Does a check that depends on this committee, `what` it is and `parts` alone; not again while the cache knows that it went well.
@@ -113,13 +122,13 @@ impl Committee {
     /// # Errors
     /// The check's.
     pub fn once<E>(&self, what: &str, parts: &[&[u8]], check: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
-        self.remember(|| self.name(what, parts), check)
+        remember(&self.client_cache, || self.name(what, parts), check)
     }
 
     /// Whether [`Committee::once`] has found this good, as far as is remembered.
     #[must_use]
     pub fn knows(&self, what: &str, parts: &[&[u8]]) -> bool {
-        self.cache.0.as_ref().is_some_and(|cache| cache.knows(&self.name(what, parts)))
+        self.client_cache.0.as_ref().is_some_and(|cache| cache.knows(&self.name(what, parts)))
     }
 
     /// Names a check of [`Committee::once`]: in a domain of its own, so whatever is checked there can teach nothing about signatures of replicas.
@@ -127,16 +136,20 @@ impl Committee {
         let (chain, epoch) = (self.context.chain_id, self.context.epoch.to_le_bytes());
         sha256("varangian checked once 1", &[&[what.as_bytes(), chain.as_bytes(), &epoch], parts].concat())
     }
+}
 
-    fn remember<E>(&self, proof: impl FnOnce() -> Digest, check: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
-        let Some(cache) = &self.cache.0 else { return check() };
-        let proof = proof();
-        if !cache.knows(&proof) {
-            check()?;
-            cache.learn(proof);
-        }
-        Ok(())
+fn remember<E>(
+    cache: &CacheSlot,
+    proof: impl FnOnce() -> Digest,
+    check: impl FnOnce() -> Result<(), E>,
+) -> Result<(), E> {
+    let Some(cache) = &cache.0 else { return check() };
+    let proof = proof();
+    if !cache.knows(&proof) {
+        check()?;
+        cache.learn(proof);
     }
+    Ok(())
 }
 
 #[expect(clippy::expect_used, reason = "a ReplicaKey exists only validated")]

@@ -3,6 +3,7 @@
 //! A turn takes whatever inputs wait, gives each to the core, then runs the effects; so one group commit covers many inputs under load,
 //! and one input alone is not delayed.
 
+use crate::credit::Credit;
 use crate::desk::Desk;
 use crate::event::{Event, Events};
 use crate::metrics::Metrics;
@@ -38,6 +39,8 @@ enum Told {
 #[derive(Clone, Debug)]
 pub struct CoreHandle {
     me: ReplicaId,
+    /// What peers may cost for nothing.
+    pub credit: Arc<Credit>,
     /// From peers and clients: bounded.
     outside: mpsc::Sender<Told>,
     /// From the own threads: bounded by what the core has given them to do.
@@ -47,6 +50,7 @@ pub struct CoreHandle {
 /// The receiving end.
 #[derive(Debug)]
 pub struct CoreInbox {
+    credit: Arc<Credit>,
     outside: mpsc::Receiver<Told>,
     inside: mpsc::UnboundedReceiver<Told>,
 }
@@ -62,12 +66,14 @@ impl CoreInbox {
     }
 }
 
-/// Both ends.
+/// Both ends, of one replica of `n`.
 #[must_use]
-pub fn channel(me: ReplicaId) -> (CoreHandle, CoreInbox) {
+pub fn channel(me: ReplicaId, n: usize) -> (CoreHandle, CoreInbox) {
     let (outside, outside_inbox) = mpsc::channel(INPUTS);
     let (inside, inside_inbox) = mpsc::unbounded_channel();
-    (CoreHandle { me, outside, inside }, CoreInbox { outside: outside_inbox, inside: inside_inbox })
+    let credit = Arc::new(Credit::new(n));
+    let handle = CoreHandle { me, credit: credit.clone(), outside, inside };
+    (handle, CoreInbox { credit, outside: outside_inbox, inside: inside_inbox })
 }
 
 impl CoreHandle {
@@ -264,6 +270,7 @@ impl<I: Io> Core<I> {
         let replica = self.runner.replica();
         let view = replica.view().0;
         self.desk.set_view(view);
+        self.inbox.credit.stands(replica.view(), replica.stable_slot().plus(replica.config().window));
         self.metrics.observe(replica, self.connected.len(), self.runner.waiting());
         let quorum = replica.config().quorum();
         if !self.ready && self.connected.len() + 1 >= quorum {

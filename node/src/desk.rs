@@ -8,16 +8,23 @@ use crate::metrics::Metrics;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use varangian_application::Reply;
 use varangian_client::protocol::{NotTaken, Request, Response, check_subscription};
 use varangian_consensus::{Identity, Ignored, Input};
 use varangian_crypto::{ClientKey, Committee, Verify, encode};
-use varangian_net::{ClientEvent, ClientServer, ConnectionId, NetError};
+use varangian_net::{Bucket, ClientEvent, ClientServer, ConnectionId, NetError, Rate};
 
 /// Connections on which one client may want its replies.
 const CONNECTIONS_PER_CLIENT: usize = 8;
 /// Clients that may want their replies on one connection.
 const CLIENTS_PER_CONNECTION: usize = 4096;
+/// How fast a connection may ask for what is no valid command: enough to subscribe all its clients twice at once.
+const QUESTIONS: Rate = Rate { burst: 2 * CLIENTS_PER_CONNECTION as u32, per_second: 512 };
+/// What a question costs of it.
+const QUESTION: u32 = 1;
+/// What an invalid command costs: no client library sends any, and each took a check of its signature.
+const INVALID: u32 = 64;
 
 /// See the module.
 #[derive(Debug)]
@@ -39,6 +46,7 @@ struct Routes {
 struct Connection {
     exporter: [u8; 32],
     clients: BTreeSet<ClientKey>,
+    questions: Bucket,
 }
 
 impl Desk {
@@ -98,7 +106,9 @@ impl Desk {
     }
 
     fn opened(&self, connection: ConnectionId, exporter: [u8; 32]) {
-        self.routes().by_connection.insert(connection, Connection { exporter, clients: BTreeSet::new() });
+        self.routes()
+            .by_connection
+            .insert(connection, Connection { exporter, clients: BTreeSet::new(), questions: Bucket::default() });
     }
 
     fn closed(&self, connection: ConnectionId) {
@@ -116,6 +126,13 @@ impl Desk {
 
     fn exporter(&self, connection: ConnectionId) -> Option<[u8; 32]> {
         self.routes().by_connection.get(&connection).map(|known| known.exporter)
+    }
+
+    /// Whether this connection may ask for something that costs so much.
+    fn may_ask(&self, connection: ConnectionId, cost: u32) -> bool {
+        let mut routes = self.routes();
+        let known = routes.by_connection.get_mut(&connection);
+        known.is_some_and(|known| known.questions.take(&QUESTIONS, cost, Instant::now()))
     }
 
     /// Whether there was room. The oldest connection of a client with too many gives way.
@@ -158,7 +175,18 @@ pub fn handle(desk: &Desk, core: &CoreHandle, metrics: &Metrics, event: ClientEv
     }
 }
 
+/// It asks faster than it may.
+fn dismiss(desk: &Desk, metrics: &Metrics, connection: ConnectionId) {
+    metrics.refused("too many questions");
+    tracing::debug!(%connection, "a client asks faster than it may");
+    desk.server.disconnect(connection);
+}
+
 fn take(desk: &Desk, core: &CoreHandle, metrics: &Metrics, connection: ConnectionId, request: Request) {
+    let is_command = matches!(request, Request::Command(_));
+    if !is_command && !desk.may_ask(connection, QUESTION) {
+        return dismiss(desk, metrics, connection);
+    }
     match request {
         Request::Subscribe { client, signature } => {
             let proved = desk.exporter(connection).is_some_and(|exporter| {
@@ -180,6 +208,9 @@ fn take(desk: &Desk, core: &CoreHandle, metrics: &Metrics, connection: Connectio
                     tracing::debug!(%connection, %error, "a command is not valid");
                     let Identity { client, sequence } = identity;
                     desk.answer(connection, &Response::NotTaken { client, sequence, reason: NotTaken::Invalid });
+                    if !desk.may_ask(connection, INVALID) {
+                        dismiss(desk, metrics, connection);
+                    }
                 }
             }
         }

@@ -9,10 +9,11 @@ use crate::metrics::Metrics;
 use crate::thread;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use varangian_consensus::{Input, Message};
-use varangian_crypto::Committee;
+use varangian_crypto::{Committee, ReplicaId};
 use varangian_net::{ClientEvent, Inbox, MeshEvent, MeshInbox};
 
 /// What the threads work with.
@@ -82,24 +83,38 @@ impl Inbound {
                 self.core.disconnected(peer);
             }
             MeshEvent::Frame { from, bytes, .. } => {
+                let now = Instant::now();
+                if !self.core.credit.listens(from, now) {
+                    self.metrics.refused("out of credit");
+                    return;
+                }
                 let message = match Message::decode(&bytes) {
                     Ok(message) => message,
                     Err(error) => {
-                        self.metrics.refused("frame");
                         tracing::warn!(%from, %error, "a peer's frame is not a message");
-                        return;
+                        return self.invalid(from, "frame", now);
                     }
                 };
                 self.metrics.received(message.name());
                 let name = message.name();
+                if !self.core.credit.is_worth_a_check(from, &message, now) {
+                    return self.metrics.refused("far");
+                }
                 match self.metrics.verifying(|| message.verify(&self.committee)) {
                     Ok(delivery) => self.core.input(Input::Message { from, delivery }),
                     Err(error) => {
-                        self.metrics.refused(name);
                         tracing::warn!(%from, message = name, %error, "a peer's message is not valid");
+                        self.invalid(from, name, now);
                     }
                 }
             }
+        }
+    }
+
+    fn invalid(&self, from: ReplicaId, what: &'static str, now: Instant) {
+        self.metrics.refused(what);
+        if self.core.credit.was_invalid(from, now) {
+            tracing::warn!(%from, "so much of it was invalid that this peer is not listened to for a while");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! - [`home`], [`config`], [`peers`]: what is on disk before the first message.
 //! - [`process`]: puts the parts together and takes them down again.
 //! - [`inbound`]: frames from peers, decoded and verified off the core's thread.
+//! - [`credit`]: what a peer may cost for nothing.
 //! - [`proofs`]: signatures that were found good before.
 //! - [`desk`]: clients: their commands in, their replies out.
 //! - [`core`]: the one thread that the core runs on: inputs, timers, turns.
@@ -20,6 +21,7 @@
 pub mod cli;
 pub mod config;
 pub mod core;
+pub mod credit;
 pub mod desk;
 pub mod event;
 pub mod evidence;

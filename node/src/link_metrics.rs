@@ -90,6 +90,7 @@ impl Collector for Links {
         for (name, help, count) in [
             ("clients_too_slow", "Clients disconnected because they did not read their replies", clients.slow_readers),
             ("clients_against_rules", "Clients disconnected for a broken frame or deadline", clients.offenders),
+            ("clients_gave_way", "Clients disconnected to make room for others", clients.gave_way),
         ] {
             encoder
                 .encode_descriptor(name, help, None, MetricType::Counter)?

@@ -140,8 +140,9 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
         .map_err(|source| ProcessError::Metrics { address: settings.metrics_address, source })?;
     let metrics_address = listener.local_addr().map_err(system("asking for the metrics' address"))?;
 
-    let committee = Arc::new(member.committee.clone().with_cache(Arc::new(Proofs::default())));
-    let (core, core_inbox) = core::channel(member.id);
+    let committee = member.committee.clone().with_cache(Arc::new(Proofs::default()));
+    let committee = Arc::new(committee.with_client_cache(Arc::new(Proofs::default())));
+    let (core, core_inbox) = core::channel(member.id, member.genesis.replicas().len());
     let desk = Arc::new(Desk::new(server.clone(), committee.clone()));
     let post = Post::new(mesh.clone(), metrics.clone());
     let thread = system("starting a thread");
@@ -208,7 +209,7 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
         executed: executed_slot.0,
     });
 
-    let ended = core_thread.await.map_err(|_| ProcessError::Fatal("the core's thread died".into()))?;
+    let ended = core_thread.await.unwrap_or_else(|_| Ended::Fatal("the core's thread died".into()));
     stop.abort();
     watching.abort();
     serving.abort();
@@ -224,12 +225,15 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
         died
     });
     let died = join.await.map_err(|_| ProcessError::Fatal("ending the threads failed".into()))?;
+    let ended = match ended {
+        Ended::Stopped { .. } if died => Ended::Fatal("a thread of the process died".into()),
+        ended => ended,
+    };
     match ended {
         Ended::Fatal(reason) => {
             events.tell(&Event::Failed { replica: member.id.0, reason: reason.clone() });
             Err(ProcessError::Fatal(reason))
         }
-        Ended::Stopped { .. } if died => Err(ProcessError::Fatal("a thread of the process died".into())),
         Ended::Stopped { executed } => {
             events.tell(&Event::Stopped { replica: member.id.0, executed: executed.0 });
             Ok(())
@@ -332,13 +336,16 @@ fn service_config(member: &Member, settings: &Settings) -> ServiceConfig {
     let defaults = ServiceLimits::default();
     let mut connection = defaults.connection;
     connection.max_frame = connection.max_frame.max(member.genesis.parameters().max_command_bytes as usize + 64);
+    connection.queue_bytes = connection.queue_bytes.max(connection.max_frame);
     connection.inbox_bytes = connection.inbox_bytes.max(connection.max_frame);
+    let inbox_bytes = defaults.inbox_bytes.max(connection.inbox_bytes);
+    let shared_bytes = defaults.shared_bytes.max(connection.max_frame);
     let transport = transport(defaults.transport, settings);
     ServiceConfig {
         me: member.id,
         secret: member.network_key.clone(),
         bind: settings.client_address,
-        limits: ServiceLimits { transport, connection, ..defaults },
+        limits: ServiceLimits { transport, connection, inbox_bytes, shared_bytes, ..defaults },
     }
 }
 

@@ -1,4 +1,5 @@
-//! A bounded memory of good signatures, shared by the verifying threads.
+//! A bounded memory of good signatures, shared by the verifying threads: one of replicas' and one of clients', so that a flood of commands makes no
+//! NEW-VIEW dearer.
 //!
 //! Two generations: when the younger is full, the older is forgotten and they change places. So what was used lately is there, and
 //! memory is bounded by twice a generation.
@@ -8,7 +9,7 @@ use std::mem;
 use std::sync::{Mutex, PoisonError};
 use varangian_crypto::{Digest, SignatureCache};
 
-/// Signatures of one generation: several windows' worth of votes of a large committee, about 2 MiB.
+/// Signatures of one generation: several windows' worth of votes of a large committee, or some seconds of commands; about 2 MiB.
 const GENERATION: usize = 32 * 1024;
 
 /// See the module.

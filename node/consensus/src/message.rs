@@ -223,6 +223,18 @@ pub struct Encoded {
 }
 
 impl Message {
+    /// The view and the slot that it is a vote in, by its own words.
+    #[must_use]
+    pub const fn place(&self) -> (Option<View>, Option<Slot>) {
+        match self {
+            Self::PrePrepare(signed) => (Some(signed.statement.view), Some(signed.statement.slot)),
+            Self::Prepare(signed) => (Some(signed.statement.view), Some(signed.statement.slot)),
+            Self::Commit(signed) => (Some(signed.statement.view), Some(signed.statement.slot)),
+            Self::Checkpoint(signed) => (None, Some(signed.statement.slot)),
+            _ => (None, None),
+        }
+    }
+
     /// Bodies travel apart from votes, so that a vote never waits behind one.
     #[must_use]
     pub const fn is_bulk(&self) -> bool {

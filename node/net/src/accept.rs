@@ -1,6 +1,6 @@
 //! From a datagram of a stranger to a connection whose handshake is done.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use quinn::{Connecting, Connection, Endpoint, Incoming};
 use tokio::{
@@ -13,9 +13,9 @@ use crate::{
     error::Closed,
 };
 
-/// Admits connections until the endpoint is closed, and runs `serve` on each whose handshake succeeds. Ends when
-/// all of them have ended; dropped, it ends them.
-pub(crate) async fn accept<S, F>(endpoint: Endpoint, gate: Arc<Gate>, serve: S)
+/// Admits connections until the endpoint is closed, and runs `serve` on each whose handshake succeeds; `full` is called
+/// when there is no place for another one. Ends when all of them have ended; dropped, it ends them.
+pub(crate) async fn accept<S, F>(endpoint: Endpoint, gate: Arc<Gate>, full: impl Fn() + Send, serve: S)
 where
     S: Fn(Connection, Ticket) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
@@ -26,7 +26,7 @@ where
         tokio::select! {
             incoming = endpoint.accept() => {
                 let Some(incoming) = incoming else { break };
-                let Some((connecting, ticket)) = admit(incoming, &gate) else { continue };
+                let Some((connecting, ticket)) = admit(incoming, &gate, &full) else { continue };
                 let (gate, serve) = (Arc::clone(&gate), Arc::clone(&serve));
                 tasks.spawn(async move {
                     if let Some(connection) = handshake(connecting, &gate).await {
@@ -42,9 +42,9 @@ where
     }
 }
 
-fn admit(incoming: Incoming, gate: &Arc<Gate>) -> Option<(Connecting, Ticket)> {
+fn admit(incoming: Incoming, gate: &Arc<Gate>, full: &impl Fn()) -> Option<(Connecting, Ticket)> {
     let address = incoming.remote_address();
-    match gate.judge(address.ip(), incoming.remote_address_validated()) {
+    match gate.judge(address.ip(), incoming.remote_address_validated(), Instant::now()) {
         Verdict::Admit(ticket) => match incoming.accept() {
             Ok(connecting) => return Some((connecting, ticket)),
             Err(error) => refused(gate, address, &error.into()),
@@ -55,9 +55,12 @@ fn admit(incoming: Incoming, gate: &Arc<Gate>) -> Option<(Connecting, Ticket)> {
                 error.into_incoming().refuse();
             }
         }
-        Verdict::Refuse => {
+        verdict @ (Verdict::Refuse | Verdict::Full) => {
             tracing::debug!(%address, "connection refused: limit reached");
             incoming.refuse();
+            if matches!(verdict, Verdict::Full) {
+                full();
+            }
         }
     }
     None

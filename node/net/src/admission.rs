@@ -7,9 +7,10 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Instant,
 };
 
-use crate::{limits::AdmissionLimits, stats::AdmissionStats};
+use crate::{bucket::Bucket, limits::AdmissionLimits, stats::AdmissionStats};
 
 /// Counts connections and decides on new ones.
 pub(crate) struct Gate {
@@ -25,8 +26,10 @@ pub(crate) struct Gate {
 struct Book {
     connections: usize,
     handshakes: usize,
-    /// Only addresses with connections: at most as many entries as connections.
+    /// Addresses with connections, and those that began handshakes of late.
     addresses: HashMap<IpAddr, Held>,
+    /// At so many addresses those are looked for that need not be held any more.
+    sweep_at: usize,
 }
 
 /// What one address holds.
@@ -34,6 +37,7 @@ struct Book {
 struct Held {
     connections: usize,
     handshakes: usize,
+    begun: Bucket,
 }
 
 /// What to do with a connection attempt.
@@ -44,6 +48,8 @@ pub(crate) enum Verdict {
     Retry,
     /// Send it away.
     Refuse,
+    /// Send it away: all places are taken. It has proved its address, or anybody could make others give way.
+    Full,
 }
 
 /// A place in the book; given back when dropped.
@@ -66,23 +72,30 @@ impl Gate {
     }
 
     /// Decides on an attempt from `address`; `validated`: it has proved that it receives what is sent there.
-    pub(crate) fn judge(self: &Arc<Self>, address: IpAddr, validated: bool) -> Verdict {
+    pub(crate) fn judge(self: &Arc<Self>, address: IpAddr, validated: bool, now: Instant) -> Verdict {
         let address = counted_as(address);
         let mut book = self.lock();
+        book.sweep(now);
         let here = book.addresses.get(&address).copied().unwrap_or_default();
         let limits = &self.limits;
-        if book.connections >= limits.connections || book.handshakes >= limits.handshakes {
+        let full = book.connections >= limits.connections;
+        if book.handshakes >= limits.handshakes || (full && validated) {
             self.refused.fetch_add(1, Relaxed);
-            return Verdict::Refuse;
+            return if full && validated { Verdict::Full } else { Verdict::Refuse };
         }
-        let suspicious = book.handshakes >= limits.retry_above
+        let suspicious = full
+            || book.handshakes >= limits.retry_above
             || 2 * here.connections >= limits.per_address
-            || 2 * here.handshakes >= limits.handshakes_per_address;
+            || 2 * here.handshakes >= limits.handshakes_per_address
+            || !here.begun.holds(&limits.handshake_rate, limits.handshake_rate.burst.div_ceil(2), now);
         if suspicious && !validated {
             self.retried.fetch_add(1, Relaxed);
             return Verdict::Retry;
         }
-        if here.connections >= limits.per_address || here.handshakes >= limits.handshakes_per_address {
+        if here.connections >= limits.per_address
+            || here.handshakes >= limits.handshakes_per_address
+            || !here.begun.holds(&limits.handshake_rate, 1, now)
+        {
             self.refused.fetch_add(1, Relaxed);
             return Verdict::Refuse;
         }
@@ -91,6 +104,7 @@ impl Gate {
         let here = book.addresses.entry(address).or_default();
         here.connections += 1;
         here.handshakes += 1;
+        here.begun.take(&limits.handshake_rate, 1, now);
         self.admitted.fetch_add(1, Relaxed);
         Verdict::Admit(Ticket { gate: Arc::clone(self), address, handshaking: true })
     }
@@ -120,6 +134,16 @@ impl Gate {
     }
 }
 
+impl Book {
+    /// Forgets addresses that hold nothing and have used up nothing, whenever twice as many are known as the last time.
+    fn sweep(&mut self, now: Instant) {
+        if self.addresses.len() >= self.sweep_at {
+            self.addresses.retain(|_, held| held.connections > 0 || !held.begun.is_full(now));
+            self.sweep_at = 2 * self.addresses.len() + 64;
+        }
+    }
+}
+
 impl Ticket {
     /// The handshake is over: the connection stays, its place among the handshakes is free.
     pub(crate) fn established(&mut self) {
@@ -144,9 +168,6 @@ impl Drop for Ticket {
         if let Some(here) = book.addresses.get_mut(&self.address) {
             here.connections -= 1;
             here.handshakes -= usize::from(self.handshaking);
-            if here.connections == 0 {
-                book.addresses.remove(&self.address);
-            }
         }
     }
 }

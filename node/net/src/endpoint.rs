@@ -52,6 +52,8 @@ pub const CODE_RULES: u32 = 2;
 pub const CODE_SLOW: u32 = 3;
 /// Close code: something was begun and not completed in time.
 pub const CODE_DEADLINE: u32 = 4;
+/// Close code: there is no room for all clients, or for all that they send, and this one was to give way.
+pub const CODE_FULL: u32 = 5;
 
 /// Nobody looks at the name; QUIC wants one, and SNI is off.
 const SERVER_NAME: &str = "varangian";

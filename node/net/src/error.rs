@@ -102,6 +102,9 @@ pub enum Closed {
     /// The peer does not read what is sent to it.
     #[error("the reader does not keep up with what is sent to it")]
     SlowReader,
+    /// All places for clients were taken, and this one had said nothing for longest.
+    #[error("silent while others wait for a place")]
+    Crowded,
     /// This side closed the connection.
     #[error("closed on this side")]
     Local,
@@ -127,6 +130,9 @@ pub enum FrameError {
     /// A frame was begun and not completed in time.
     #[error("a frame was not completed in time")]
     Endless,
+    /// All connections together hold too much for one more frame of this size.
+    #[error("no room for a large frame at present")]
+    NoRoom,
 }
 
 /// The peer's own words are for logs only; a long text is cut.

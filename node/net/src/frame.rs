@@ -9,7 +9,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quinn::RecvStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::{Closed, FrameError};
+use crate::{
+    budget::Charge,
+    error::{Closed, FrameError},
+};
 
 /// Bytes of a frame's header.
 pub const HEADER: usize = 4;
@@ -104,6 +107,8 @@ pub(crate) struct FrameReader {
     /// What has been read and not yet been looked at.
     unread: Bytes,
     assembler: Assembler,
+    /// What others may hold instead, if they share.
+    charge: Option<Charge>,
     /// When the frame that has begun must be complete.
     due: Option<Instant>,
 }
@@ -111,7 +116,12 @@ pub(crate) struct FrameReader {
 impl FrameReader {
     /// `limit`: bytes without the header; `deadline`: from the first byte of a frame to its last.
     pub(crate) fn new(stream: RecvStream, limit: usize, deadline: Duration) -> Self {
-        Self { stream, deadline, unread: Bytes::new(), assembler: Assembler::new(limit), due: None }
+        Self { stream, deadline, unread: Bytes::new(), assembler: Assembler::new(limit), charge: None, due: None }
+    }
+
+    /// The same, keeping to what all who share the charge's budget may hold together: of each, the frame that arrives, until the next one is asked for.
+    pub(crate) fn sharing(self, charge: Charge) -> Self {
+        Self { charge: Some(charge), ..self }
     }
 
     /// Changes the limit for the frames to come.
@@ -122,8 +132,11 @@ impl FrameReader {
     /// The next frame, `None` at the end of the stream. Waits without limit for a frame to begin. May be cancelled:
     /// what has arrived is kept for the next call.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Closed> {
+        self.hold(self.assembler.held())?;
         loop {
-            if let Some(frame) = self.assembler.take(&mut self.unread)? {
+            let frame = self.assembler.take(&mut self.unread)?;
+            self.hold(frame.as_ref().map_or_else(|| self.assembler.held(), Bytes::len))?;
+            if let Some(frame) = frame {
                 self.due = None;
                 return Ok(Some(frame));
             }
@@ -143,6 +156,11 @@ impl FrameReader {
                 None => return Err(FrameError::Truncated.into()),
             }
         }
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), FrameError> {
+        let room = self.charge.as_mut().is_none_or(|charge| charge.set(bytes));
+        if room { Ok(()) } else { Err(FrameError::NoRoom) }
     }
 }
 
@@ -166,6 +184,12 @@ impl Assembler {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.header_length == 0
+    }
+
+    /// Bytes in memory for a frame that is not whole.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.body.capacity()
     }
 
     /// Consumes what is unread, up to the end of one frame; gives the frame if it is whole.

@@ -20,6 +20,8 @@
 //! | [`frame`] | length-prefixed frames on a stream |
 //! | [`inbox`] | bounded queue of what arrived, by count and by bytes per source |
 //! | `outbox` | bounded queue of what shall leave, by count and bytes |
+//! | `budget` | what many connections hold together |
+//! | [`bucket`] | how fast something may go |
 //! | `admission` | which incoming connection may begin a handshake |
 //! | `accept` | from a datagram of a stranger to a connection whose handshake is done |
 //! | `link` | one peer: the newest proven connection, its two lanes, its end |
@@ -31,10 +33,12 @@
 
 mod accept;
 mod admission;
+mod budget;
 mod dialler;
 mod link;
 mod outbox;
 
+pub mod bucket;
 pub mod dial;
 pub mod endpoint;
 pub mod error;
@@ -47,6 +51,7 @@ pub mod service;
 pub mod stats;
 pub mod verify;
 
+pub use bucket::{Bucket, Rate};
 pub use dial::{ClientConnection, ClientEndpoint, ClientReceiver, ClientSender, connect};
 pub use error::{Closed, FrameError, NetError};
 pub use frame::Frame;

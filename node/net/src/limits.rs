@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::error::NetError;
+use crate::{bucket::Rate, budget, error::NetError};
 
 /// Congestion controller of a role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub struct AdmissionLimits {
     pub handshakes: usize,
     /// Of these, per address: or one that begins and never goes on would keep everybody else out, replicas that were restarted among them.
     pub handshakes_per_address: usize,
+    /// How fast one address may begin handshakes: each costs this side more than the other one.
+    pub handshake_rate: Rate,
     /// Handshakes in progress from which on a stranger must first prove its address (a Retry, RFC 9000 §8.1.2).
     /// The same is asked of an address that already uses half of one of its shares, so that a forged source address
     /// cannot use up that of its owner.
@@ -101,8 +103,14 @@ pub struct ServiceLimits {
     pub inbox_frames: usize,
     /// Bytes of all connections that wait for the node; at least one connection's share.
     pub inbox_bytes: usize,
+    /// Bytes that all connections together may hold above 16 KiB of each: of frames that arrive, and as much again of replies.
+    pub shared_bytes: usize,
     /// Time from the first byte of a frame to its last.
     pub frame_deadline: Duration,
+    /// Time for a client to take what is being written to it, 64 KiB or one frame.
+    pub write_deadline: Duration,
+    /// Where all places are taken, a client that has said nothing for so long may have to give up its own.
+    pub silence: Duration,
 }
 
 /// Limits of a client.
@@ -139,6 +147,7 @@ impl Default for MeshLimits {
                 per_address: 256,
                 handshakes: 128,
                 handshakes_per_address: 32,
+                handshake_rate: Rate { burst: 128, per_second: 32 },
                 retry_above: 32,
                 handshake_deadline: Duration::from_secs(3),
             },
@@ -166,6 +175,7 @@ impl Default for ServiceLimits {
                 per_address: 256,
                 handshakes: 512,
                 handshakes_per_address: 128,
+                handshake_rate: Rate { burst: 256, per_second: 64 },
                 retry_above: 64,
                 handshake_deadline: Duration::from_secs(3),
             },
@@ -177,7 +187,10 @@ impl Default for ServiceLimits {
             },
             inbox_frames: 4096,
             inbox_bytes: 64 << 20,
+            shared_bytes: 64 << 20,
             frame_deadline: Duration::from_secs(10),
+            write_deadline: Duration::from_secs(10),
+            silence: Duration::from_secs(10),
         }
     }
 }
@@ -246,6 +259,10 @@ impl AdmissionLimits {
             self.connections >= 1 && self.per_address >= 1 && self.handshakes >= 1 && self.handshakes_per_address >= 1,
             "connections, per_address, handshakes and handshakes_per_address must be at least 1",
         )?;
+        ensure(
+            self.handshake_rate.burst >= 1 && self.handshake_rate.per_second >= 1,
+            "handshake_rate must be at least 1 at once and 1 a second",
+        )?;
         ensure(!self.handshake_deadline.is_zero(), "handshake_deadline must be above zero")
     }
 }
@@ -293,8 +310,9 @@ impl ServiceLimits {
     /// Bytes of content that all clients together can make this side hold at worst; QUIC's bookkeeping comes on top.
     #[must_use]
     pub fn memory_bound(&self) -> u64 {
-        let each = self.connection.memory_bound(&self.transport);
-        self.admission.connections as u64 * each + self.inbox_bytes as u64
+        let windows = 2 * u64::from(self.transport.stream_window) + 3 * crate::frame::CHUNK as u64;
+        let each = windows + 2 * budget::OWN as u64;
+        self.admission.connections as u64 * each + (self.inbox_bytes + 2 * self.shared_bytes) as u64
     }
 
     /// Checks that the numbers fit together.
@@ -309,7 +327,14 @@ impl ServiceLimits {
             self.inbox_frames >= 1 && self.inbox_bytes >= self.connection.inbox_bytes,
             "inbox_frames must be at least 1 and inbox_bytes at least one connection's inbox_bytes",
         )?;
-        ensure(!self.frame_deadline.is_zero(), "frame_deadline must be above zero")
+        ensure(
+            self.shared_bytes >= self.connection.max_frame,
+            "shared_bytes must be at least one connection's max_frame",
+        )?;
+        ensure(
+            !self.frame_deadline.is_zero() && !self.write_deadline.is_zero(),
+            "frame_deadline and write_deadline must be above zero",
+        )
     }
 }
 

@@ -13,7 +13,7 @@ use varangian_crypto::ReplicaId;
 
 use crate::{
     admission::Ticket,
-    endpoint::{self, CODE_DEADLINE, CODE_REPLACED, CODE_RULES, CODE_SHUTDOWN, CODE_SLOW},
+    endpoint::{self, CODE_DEADLINE, CODE_FULL, CODE_REPLACED, CODE_RULES, CODE_SHUTDOWN, CODE_SLOW},
     error::{Closed, FrameError},
     frame::{self, Frame, FrameReader},
     inbox::Source,
@@ -62,7 +62,7 @@ pub(crate) struct Arrivals {
 
 impl LaneState {
     pub(crate) fn new(lane: Lane, limits: LaneLimits) -> Self {
-        Self { lane, limits, outbox: Outbox::new(limits), counters: LaneCounters::default() }
+        Self { lane, limits, outbox: Outbox::new(limits, None), counters: LaneCounters::default() }
     }
 
     fn close(&self) {
@@ -266,6 +266,7 @@ pub(crate) fn end(connection: &Connection, reason: &Closed) {
     let code = match reason {
         Closed::Replaced => CODE_REPLACED,
         Closed::Frame(FrameError::Endless) | Closed::Deadline => CODE_DEADLINE,
+        Closed::Frame(FrameError::NoRoom) | Closed::Crowded => CODE_FULL,
         Closed::Frame(_) | Closed::WrongHello | Closed::StreamEnded => CODE_RULES,
         Closed::SlowReader => CODE_SLOW,
         _ => CODE_SHUTDOWN,

@@ -167,7 +167,7 @@ impl Mesh {
         let gate = Gate::new(limits.admission);
         let hall = Arc::new(Hall { me, limits, doors });
         let receive = move |connection, ticket| Arc::clone(&hall).receive(connection, ticket);
-        tasks.others.spawn(accept::accept(endpoint.clone(), Arc::clone(&gate), receive));
+        tasks.others.spawn(accept::accept(endpoint.clone(), Arc::clone(&gate), || {}, receive));
         let tasks = Mutex::new(tasks);
         let mesh = Self { peers, gate, endpoint, address, limits, tasks };
         Ok((mesh, MeshInbox { votes: votes_inbox, bulk: bulk_inbox }))

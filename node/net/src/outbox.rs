@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{frame::Frame, limits::LaneLimits};
+use crate::{budget::Charge, frame::Frame, limits::LaneLimits};
 
 /// Bytes that a writer takes at once. More would only lie in the writer's hands, where the oldest can no longer be
 /// dropped.
@@ -33,15 +33,19 @@ pub(crate) struct Outbox {
 struct Queue {
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// Bytes that the writer has in its hands.
+    leaving: usize,
+    /// What others may hold instead, if they share.
+    charge: Option<Charge>,
     open: bool,
 }
 
 impl Outbox {
-    /// An empty queue, closed.
-    pub(crate) fn new(limits: LaneLimits) -> Self {
+    /// An empty queue, closed. With a charge, [`Outbox::try_push`] keeps to what all who share it may hold together.
+    pub(crate) fn new(limits: LaneLimits, charge: Option<Charge>) -> Self {
         Self {
             limits,
-            queue: Mutex::new(Queue { frames: VecDeque::new(), bytes: 0, open: false }),
+            queue: Mutex::new(Queue { frames: VecDeque::new(), bytes: 0, leaving: 0, charge, open: false }),
             ready: Notify::new(),
         }
     }
@@ -54,7 +58,8 @@ impl Outbox {
     pub(crate) fn close(&self) -> usize {
         let mut queue = self.lock();
         queue.open = false;
-        queue.bytes = 0;
+        (queue.bytes, queue.leaving) = (0, 0);
+        queue.settle();
         std::mem::take(&mut queue.frames).len()
     }
 
@@ -80,7 +85,7 @@ impl Outbox {
         if !queue.open {
             return Pushed::Closed;
         }
-        if !self.has_room(&queue, &frame) {
+        if !self.has_room(&queue, &frame) || !queue.may_hold(frame.len()) {
             return Pushed::Full;
         }
         queue.append(frame);
@@ -89,19 +94,22 @@ impl Outbox {
         Pushed::Queued { dropped: 0 }
     }
 
-    /// Waits for frames and takes the oldest: at least one, and more while they are few bytes.
+    /// Waits for frames and takes the oldest: at least one, and more while they are few bytes. What was taken before is out of the writer's hands then.
     pub(crate) async fn take(&self) -> Vec<Frame> {
         loop {
             let mut batch = Vec::new();
             let mut bytes = 0;
             {
                 let mut queue = self.lock();
+                queue.leaving = 0;
                 while bytes < BATCH
                     && let Some(frame) = queue.pop()
                 {
                     bytes += frame.len();
                     batch.push(frame);
                 }
+                queue.leaving = bytes;
+                queue.settle();
             }
             if !batch.is_empty() {
                 return batch;
@@ -121,6 +129,17 @@ impl Outbox {
 }
 
 impl Queue {
+    /// Charges what it holds and `more`; `false` if there is no room for that.
+    fn may_hold(&mut self, more: usize) -> bool {
+        let bytes = self.bytes + self.leaving + more;
+        self.charge.as_mut().is_none_or(|charge| charge.set(bytes))
+    }
+
+    /// It holds less than before.
+    fn settle(&mut self) {
+        self.may_hold(0);
+    }
+
     fn append(&mut self, frame: Frame) {
         self.bytes += frame.len();
         self.frames.push_back(frame);

@@ -12,7 +12,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -23,8 +23,9 @@ use varangian_crypto::{ReplicaId, SigningKey};
 use crate::{
     accept,
     admission::{Gate, Ticket},
+    budget::Budget,
     endpoint::{self, CODE_SHUTDOWN, Streams},
-    error::{Closed, NetError},
+    error::{Closed, FrameError, NetError},
     frame::{self, Frame, FrameReader},
     identity::{Identity, Role},
     inbox::{self, Inbox, Source},
@@ -33,6 +34,9 @@ use crate::{
     outbox::{Outbox, Pushed},
     stats::ServiceStats,
 };
+
+/// Each place that is made costs a look at all clients: not more often than this, whoever knocks.
+const BETWEEN_PLACES: Duration = Duration::from_millis(10);
 
 /// One client connection; never used twice by one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +92,11 @@ struct Desk {
     me: ReplicaId,
     limits: ServiceLimits,
     gate: Arc<Gate>,
+    /// What arrives, and what waits to leave, over all connections.
+    arriving: Arc<Budget>,
+    leaving: Arc<Budget>,
+    /// When a client last had to give up its place.
+    made_room: Mutex<Option<Instant>>,
     /// Only connections that hold a ticket: bounded by the gate.
     clients: Mutex<HashMap<ConnectionId, Arc<Client>>>,
     next: AtomicU64,
@@ -95,15 +104,22 @@ struct Desk {
     frames_queued: AtomicU64,
     slow_readers: AtomicU64,
     offenders: AtomicU64,
+    gave_way: AtomicU64,
 }
 
 struct Client {
     outbox: Outbox,
+    /// When it last said anything.
+    heard: Mutex<Instant>,
     /// Set once by whoever ends the connection from outside.
     ended: watch::Sender<Option<Closed>>,
 }
 
 impl Client {
+    fn heard(&self) -> MutexGuard<'_, Instant> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn end(&self, reason: Closed) {
         self.outbox.close();
         self.ended.send_replace(Some(reason));
@@ -133,12 +149,16 @@ impl ClientServer {
             me,
             limits,
             gate: Gate::new(limits.admission),
+            arriving: Budget::new(limits.shared_bytes),
+            leaving: Budget::new(limits.shared_bytes),
+            made_room: Mutex::default(),
             clients: Mutex::default(),
             next: AtomicU64::new(0),
             frames_received: AtomicU64::new(0),
             frames_queued: AtomicU64::new(0),
             slow_readers: AtomicU64::new(0),
             offenders: AtomicU64::new(0),
+            gave_way: AtomicU64::new(0),
         });
         let mut tasks = JoinSet::new();
         let shared = Arc::clone(&desk);
@@ -146,7 +166,11 @@ impl ClientServer {
             let source = intake.source(limits.connection.inbox_bytes);
             Arc::clone(&shared).serve(connection, ticket, source)
         };
-        tasks.spawn(accept::accept(endpoint.clone(), Arc::clone(&desk.gate), serve));
+        let full = {
+            let desk = Arc::clone(&desk);
+            move || desk.make_room()
+        };
+        tasks.spawn(accept::accept(endpoint.clone(), Arc::clone(&desk.gate), full, serve));
         let server = Self { desk, endpoint, address, tasks: tokio::sync::Mutex::new(tasks) };
         Ok((server, inbox))
     }
@@ -201,6 +225,7 @@ impl ClientServer {
             frames_queued: self.desk.frames_queued.load(Relaxed),
             slow_readers: self.desk.slow_readers.load(Relaxed),
             offenders: self.desk.offenders.load(Relaxed),
+            gave_way: self.desk.gave_way.load(Relaxed),
             admission: self.desk.gate.stats(),
         }
     }
@@ -241,15 +266,19 @@ impl Desk {
         };
         ticket.established();
         let id = ConnectionId(self.next.fetch_add(1, Relaxed));
-        let client = Arc::new(Client { outbox: Outbox::new(self.limits.connection), ended: watch::Sender::new(None) });
+        let client = Arc::new(Client {
+            outbox: Outbox::new(self.limits.connection, Some(self.leaving.charge())),
+            heard: Mutex::new(Instant::now()),
+            ended: watch::Sender::new(None),
+        });
         client.outbox.open();
         self.clients().insert(id, Arc::clone(&client));
         let mut ended = client.ended.subscribe();
         let opened = source.send(ClientEvent::Opened(id, exporter), 0).await;
         let reason = if opened.is_ok() {
             tokio::select! {
-                reason = write(&client.outbox, &connection, send) => reason,
-                reason = self.read(id, &source, &connection, receive) => reason,
+                reason = write(&client.outbox, &connection, send, self.limits.write_deadline) => reason,
+                reason = self.read(id, &client, &source, &connection, receive) => reason,
                 reason = told_to_end(&mut ended) => reason,
                 reason = connection.closed() => reason.into(),
             }
@@ -267,12 +296,14 @@ impl Desk {
     async fn read(
         &self,
         id: ConnectionId,
+        client: &Client,
         source: &Source<ClientEvent>,
         connection: &Connection,
         stream: RecvStream,
     ) -> Closed {
         let limit = self.limits.connection.max_frame;
-        let mut reader = FrameReader::new(stream, limit, self.limits.frame_deadline);
+        let reader = FrameReader::new(stream, limit, self.limits.frame_deadline);
+        let mut reader = reader.sharing(self.arriving.charge());
         loop {
             let bytes = match reader.next().await {
                 Ok(Some(bytes)) => bytes,
@@ -280,6 +311,7 @@ impl Desk {
                 Err(reason) => return link::ended(connection, reason),
             };
             self.frames_received.fetch_add(1, Relaxed);
+            *client.heard() = Instant::now();
             let length = bytes.len();
             let event = ClientEvent::Frame(id, bytes);
             if source.send(event, length).await.is_err() {
@@ -292,6 +324,7 @@ impl Desk {
         link::end(connection, reason);
         match reason {
             Closed::SlowReader => &self.slow_readers,
+            Closed::Crowded | Closed::Frame(FrameError::NoRoom) => &self.gave_way,
             Closed::Frame(_) | Closed::Deadline => &self.offenders,
             _ => {
                 tracing::debug!(address = %connection.remote_address(), %reason, "client gone");
@@ -302,16 +335,35 @@ impl Desk {
         tracing::debug!(address = %connection.remote_address(), %reason, "client disconnected");
     }
 
+    /// All places are taken: whoever has said nothing for longest gives its own up, if that is long.
+    fn make_room(&self) {
+        let now = Instant::now();
+        let mut made_room = self.made_room.lock().unwrap_or_else(PoisonError::into_inner);
+        if made_room.is_some_and(|at| now < at + BETWEEN_PLACES) {
+            return;
+        }
+        *made_room = Some(now);
+        let clients = self.clients();
+        let oldest = clients.values().map(|client| (*client.heard(), client)).min_by_key(|(heard, _)| *heard);
+        if let Some((heard, client)) = oldest
+            && now >= heard + self.limits.silence
+        {
+            client.end(Closed::Crowded);
+        }
+    }
+
     fn clients(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Client>>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn write(outbox: &Outbox, connection: &Connection, mut stream: SendStream) -> Closed {
+async fn write(outbox: &Outbox, connection: &Connection, mut stream: SendStream, deadline: Duration) -> Closed {
     loop {
         let batch = outbox.take().await;
-        if let Err(error) = stream.write_all_chunks(&mut frame::pieces(batch)).await {
-            return link::ended(connection, error.into());
+        match timeout(deadline, stream.write_all_chunks(&mut frame::pieces(batch))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return link::ended(connection, error.into()),
+            Err(_) => return link::ended(connection, Closed::SlowReader),
         }
         tokio::task::consume_budget().await;
     }

@@ -112,6 +112,8 @@ pub struct ServiceStats {
     pub slow_readers: u64,
     /// Clients disconnected because a frame or a deadline was broken.
     pub offenders: u64,
+    /// Clients disconnected to make room, for others or for what others send.
+    pub gave_way: u64,
     /// Incoming connections.
     pub admission: AdmissionStats,
 }

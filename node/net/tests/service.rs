@@ -10,8 +10,8 @@ use common::*;
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use varangian_net::{
     AdmissionLimits, ClientConnection, ClientEndpoint, ClientEvent, ClientServer, Closed, ConnectionId, DialLimits,
-    Frame, Inbox, NetError, ServiceConfig, ServiceLimits, connect,
-    endpoint::{ALPN_CLIENT, CODE_DEADLINE, CODE_RULES, CODE_SLOW},
+    Frame, Inbox, LaneLimits, NetError, ServiceConfig, ServiceLimits, connect,
+    endpoint::{ALPN_CLIENT, CODE_DEADLINE, CODE_FULL, CODE_RULES, CODE_SLOW},
 };
 
 fn patient() -> ServiceLimits {
@@ -295,4 +295,80 @@ async fn a_server_that_cannot_work_does_not_start() {
     let busy = holder.local_addr().unwrap();
     let refused = start(busy, ServiceLimits::default());
     assert!(matches!(refused, Err(NetError::Bind { address, .. }) if address == busy));
+}
+
+/// Few replies, far below the queue's bounds: it is the time that they take.
+#[tokio::test]
+async fn a_client_that_takes_nothing_has_a_deadline() {
+    let connection = LaneLimits { queue_bytes: 64 << 20, ..patient().connection };
+    let limits = ServiceLimits { connection, write_deadline: Duration::from_millis(100), ..patient() };
+    let (server, mut events) = serve(limits);
+    let (connection, _send, _receive, id) = bare(server.local_address(), &mut events).await;
+    // More than QUIC's windows hold, so that the write cannot end, and less than the queue does.
+    for _ in 0..16 {
+        server.reply(id, vec![7; 1 << 20]).unwrap();
+    }
+    assert_eq!(close_code(&connection).await, u64::from(CODE_SLOW));
+    assert_eq!(event(&mut events).await, ClientEvent::Closed(id));
+    assert_eq!(server.stats().slow_readers, 1);
+}
+
+#[tokio::test]
+async fn who_is_silent_gives_its_place_to_others() {
+    let limits = patient();
+    let admission = AdmissionLimits { connections: 2, ..limits.admission };
+    let (server, mut events) = serve(ServiceLimits { admission, silence: Duration::ZERO, ..limits });
+    let (silent, _send, _receive, first) = bare(server.local_address(), &mut events).await;
+    let (_other, mut send, _receive, second) = bare(server.local_address(), &mut events).await;
+    let endpoint = client();
+    let refused = dial(&endpoint, &server).await;
+    assert!(refused.is_err(), "there was no place yet");
+    assert_eq!(close_code(&silent).await, u64::from(CODE_FULL));
+    assert_eq!(event(&mut events).await, ClientEvent::Closed(first));
+    assert_eq!(server.stats().gave_way, 1);
+    let mut third = dial(&endpoint, &server).await.unwrap();
+    third.send(vec![3]).await.unwrap();
+    opened(&mut events).await;
+    assert!(matches!(event(&mut events).await, ClientEvent::Frame(..)));
+    send.write_all(&framed(b"still here")).await.unwrap();
+    assert_eq!(event(&mut events).await, ClientEvent::Frame(second, Bytes::from_static(b"still here")));
+}
+
+#[tokio::test]
+async fn nobody_gives_way_who_has_just_spoken() {
+    let limits = patient();
+    let admission = AdmissionLimits { connections: 1, ..limits.admission };
+    let (server, mut events) = serve(ServiceLimits { admission, silence: PATIENCE, ..limits });
+    let (_connection, mut send, _receive, id) = bare(server.local_address(), &mut events).await;
+    assert!(dial(&client(), &server).await.is_err());
+    send.write_all(&framed(b"still here")).await.unwrap();
+    assert_eq!(event(&mut events).await, ClientEvent::Frame(id, Bytes::from_static(b"still here")));
+    assert_eq!(server.stats().gave_way, 0);
+}
+
+/// Many begin a large frame and never end it: together they hold what the limits say, and small frames come through all the while.
+#[tokio::test]
+async fn large_frames_share_one_bound() {
+    let limits = patient();
+    let shared_bytes = limits.connection.max_frame;
+    let (server, mut events) = serve(ServiceLimits { shared_bytes, frame_deadline: PATIENCE, ..limits });
+    let begun = [&(shared_bytes as u32).to_le_bytes()[..], &vec![0; shared_bytes / 2 + (32 << 10)]].concat();
+    let (_small, mut small, _receive, who) = bare(server.local_address(), &mut events).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(bare(server.local_address(), &mut events).await);
+    }
+    for (_, send, ..) in &mut held {
+        // Who has to give way need not take all of it.
+        let _written: Result<(), _> = send.write_all(&begun).await;
+    }
+    // Each holds more than half: of three, two give way.
+    for _ in 0..2 {
+        let ClientEvent::Closed(gone) = event(&mut events).await else { panic!("somebody gives way") };
+        let (connection, ..) = held.iter().find(|(.., id)| *id == gone).unwrap();
+        assert_eq!(close_code(connection).await, u64::from(CODE_FULL));
+    }
+    assert_eq!(server.stats().gave_way, 2);
+    small.write_all(&framed(b"small")).await.unwrap();
+    assert_eq!(event(&mut events).await, ClientEvent::Frame(who, Bytes::from_static(b"small")));
 }

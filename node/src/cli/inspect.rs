@@ -72,7 +72,9 @@ pub fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
         Ok(rows) => rows,
         Err(error) => {
             eprintln!("error: {error:#}");
-            let code = if error.chain().any(|cause| cause.is::<StoreError>()) { STORE } else { USAGE };
+            let refused =
+                |cause: &(dyn std::error::Error + 'static)| cause.is::<StoreError>() || cause.is::<RecordError>();
+            let code = if error.chain().any(refused) { STORE } else { USAGE };
             return Ok(ExitCode::from(code));
         }
     };

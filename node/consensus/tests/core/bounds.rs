@@ -215,7 +215,7 @@ impl SignatureCache for Memory {
 fn a_command_is_verified_once() {
     let world = World::new(4);
     let memory = Arc::new(Memory::default());
-    let committee = world.committee.clone().with_cache(memory.clone());
+    let committee = world.committee.clone().with_client_cache(memory.clone());
     let learned = || memory.0.lock().unwrap().1;
     let (known, other) = (world.command(0, 1).into_inner(), world.command(0, 2).into_inner());
     for _ in 0..3 {
@@ -240,7 +240,7 @@ fn a_command_is_verified_once() {
 fn a_body_is_verified_once() {
     let world = World::new(4);
     let memory = Arc::new(Memory::default());
-    let committee = world.committee.clone().with_cache(memory.clone());
+    let committee = world.committee.clone().with_client_cache(memory.clone());
     let learned = || memory.0.lock().unwrap().1;
     let good = world.batch(0, 1);
     for _ in 0..3 {

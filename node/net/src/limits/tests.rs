@@ -12,7 +12,7 @@ fn the_defaults_fit_together() {
 /// Each change breaks one rule, and only with it does the check fail.
 #[test]
 fn every_rule_is_checked() {
-    let mesh: [fn(&mut MeshLimits); 18] = [
+    let mesh: [fn(&mut MeshLimits); 20] = [
         |limits| limits.transport.stream_window = 1,
         |limits| limits.transport.stream_window = u32::MAX,
         |limits| limits.transport.keep_alive = limits.transport.idle_timeout,
@@ -23,6 +23,8 @@ fn every_rule_is_checked() {
         |limits| limits.admission.per_address = 0,
         |limits| limits.admission.handshakes = 0,
         |limits| limits.admission.handshakes_per_address = 0,
+        |limits| limits.admission.handshake_rate.burst = 0,
+        |limits| limits.admission.handshake_rate.per_second = 0,
         |limits| limits.admission.handshake_deadline = Duration::ZERO,
         |limits| limits.votes.max_frame = 0,
         |limits| limits.bulk.queue_bytes = limits.bulk.max_frame - 1,
@@ -40,7 +42,9 @@ fn every_rule_is_checked() {
     let service = ServiceLimits::default();
     let too_little = ServiceLimits { inbox_bytes: service.connection.inbox_bytes - 1, ..service };
     assert!(too_little.check().is_err());
+    assert!(ServiceLimits { shared_bytes: service.connection.max_frame - 1, ..service }.check().is_err());
     assert!(ServiceLimits { frame_deadline: Duration::ZERO, ..service }.check().is_err());
+    assert!(ServiceLimits { write_deadline: Duration::ZERO, ..service }.check().is_err());
     assert!(DialLimits { max_frame: 0, ..DialLimits::default() }.check().is_err());
     assert!(DialLimits { connect_deadline: Duration::ZERO, ..DialLimits::default() }.check().is_err());
 }
@@ -50,5 +54,5 @@ fn the_memory_of_the_defaults_is_what_is_said() {
     let gibibytes = |bytes: u64| bytes >> 30;
     assert_eq!(gibibytes(MeshLimits::default().memory_bound(3)), 0);
     assert_eq!(gibibytes(MeshLimits::default().memory_bound(30)), 5);
-    assert_eq!(gibibytes(ServiceLimits::default().memory_bound()), 22);
+    assert_eq!(gibibytes(ServiceLimits::default().memory_bound()), 3);
 }

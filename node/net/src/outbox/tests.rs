@@ -3,10 +3,11 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::budget::{Budget, OWN};
 
 fn outbox(queue_frames: usize, queue_bytes: usize) -> Outbox {
     let outbox =
-        Outbox::new(LaneLimits { max_frame: queue_bytes, queue_frames, queue_bytes, inbox_bytes: queue_bytes });
+        Outbox::new(LaneLimits { max_frame: queue_bytes, queue_frames, queue_bytes, inbox_bytes: queue_bytes }, None);
     outbox.open();
     outbox
 }
@@ -90,4 +91,26 @@ async fn a_waiting_writer_is_woken() {
     tokio::task::yield_now().await;
     outbox.push(Bytes::from_static(b"x").into());
     assert_eq!(writer.await.unwrap(), vec![frame(b'x', 1)]);
+}
+
+/// Who shares is refused what others hold, until it has left the writer's hands.
+#[tokio::test]
+async fn those_who_share_hold_no_more_together() {
+    let limits = LaneLimits { max_frame: 1 << 20, queue_frames: 10, queue_bytes: 1 << 20, inbox_bytes: 1 << 20 };
+    let budget = Budget::new(100);
+    let [one, other] = [(); 2].map(|()| Outbox::new(limits, Some(budget.charge())));
+    one.open();
+    other.open();
+    assert_eq!(one.try_push(frame(1, OWN + 60)), Pushed::Queued { dropped: 0 });
+    assert_eq!(other.try_push(frame(2, OWN + 60)), Pushed::Full);
+    assert_eq!(one.take().await.len(), 1);
+    assert_eq!(other.try_push(frame(2, OWN + 60)), Pushed::Full, "it is being written");
+    one.close();
+    assert_eq!(other.try_push(frame(2, OWN + 60)), Pushed::Queued { dropped: 0 });
+    assert_eq!(other.take().await.len(), 1);
+    one.open();
+    assert_eq!(one.try_push(frame(1, OWN + 60)), Pushed::Full);
+    assert_eq!(other.try_push(frame(2, 1)), Pushed::Queued { dropped: 0 });
+    assert_eq!(other.take().await.len(), 1);
+    assert_eq!(one.try_push(frame(1, OWN + 60)), Pushed::Queued { dropped: 0 }, "the large one has left");
 }
