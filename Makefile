@@ -4,7 +4,7 @@ CARGO ?= cargo
 DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test sim sensitivity scoreboard model fuzz bench mutants build needs lint deny clean-network
+.PHONY: help testnet test sim sensitivity scoreboard model fuzz bench mutants build needs lint deny
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14

@@ -15,11 +15,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::signals::until_told_to_end;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use tempfile::TempDir;
-use tokio::signal::unix::{SignalKind, signal};
 use varangian_client::Network;
 use varangian_crypto::{Clients, Parameters};
 
@@ -110,14 +110,7 @@ enum Target {
 /// # Errors
 /// If the network does not come up or falls, or the settings do not fit it.
 pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    // A signal ends this future, and with it the replicas and their files.
-    let figures = tokio::select! {
-        figures = measure(&args) => figures?,
-        _ = interrupt.recv() => bail!("interrupted; nothing is reported"),
-        _ = terminate.recv() => bail!("told to end; nothing is reported"),
-    };
+    let figures = until_told_to_end(measure(&args)).await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&figures)?);
     } else {

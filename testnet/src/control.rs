@@ -5,7 +5,7 @@
 use crate::damage::Damage;
 use crate::layout::NetworkDir;
 use crate::report::Report;
-use crate::scenario::format::{Assault, Corruption, Replica, Shaping, Step, Ways, Who};
+use crate::scenario::format::{Assault, Corruption, Group as Whole, Replica, Shaping, Step, Ways, Who};
 use crate::scenario::show::Show;
 use crate::timeline::Watcher;
 use crate::up::NetworkArg;
@@ -14,10 +14,19 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use varangian_links::Shape;
 use varangian_sim::adversary::Plan;
+
+/// For a request to be written, and for an answer to be taken.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of a request at most.
+const LONGEST_REQUEST: u64 = 64 << 10;
 
 /// What can be done to a running network.
 #[derive(Debug, Subcommand)]
@@ -173,16 +182,18 @@ struct Answer {
 type Group = Vec<Replica>;
 
 fn group(text: &str) -> Result<Group, String> {
-    text.split(',').map(|name| Replica::try_from(name.to_owned())).collect()
+    text.split(',').map(str::parse).collect()
 }
 
 /// Reads `r2`, `2`, `r0,r2`, `primary`, `down`, `all`.
 fn who(text: &str) -> Result<Who, String> {
-    let several =
-        || text.split(',').map(|name| format!("r{}", name.strip_prefix('r').unwrap_or(name))).collect::<Vec<_>>();
-    let words = ["primary", "down", "all"];
-    let value = if words.contains(&text) { serde_json::json!(text) } else { serde_json::json!(several()) };
-    serde_json::from_value(value).map_err(|_| format!("`{text}` is nobody: write r2, r0,r2, primary, down or all"))
+    let nobody = |_| format!("`{text}` is nobody: write r2, r0,r2, primary, down or all");
+    Ok(match text {
+        "primary" => Who::Group(Whole::Primary),
+        "down" => Who::Group(Whole::Down),
+        "all" => Who::Group(Whole::All),
+        several => Who::Several(group(several).map_err(nobody)?),
+    })
 }
 
 fn attack(text: &str) -> Result<String, String> {
@@ -192,8 +203,16 @@ fn attack(text: &str) -> Result<String, String> {
 /// The socket of a network that is being supervised. Dropped, it is gone.
 #[derive(Debug)]
 pub struct Socket {
-    listener: UnixListener,
+    asked: mpsc::Receiver<Asked>,
     path: PathBuf,
+    _listening: JoinSet<()>,
+}
+
+/// Somebody who wants something, and waits for the answer.
+#[derive(Debug)]
+pub struct Asked {
+    request: Request,
+    stream: UnixStream,
 }
 
 fn path(dir: &NetworkDir) -> PathBuf {
@@ -214,22 +233,18 @@ impl Socket {
             _ => {}
         }
         let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
-        Ok(Self { listener, path })
+        let (ask, asked) = mpsc::channel(1);
+        let mut listening = JoinSet::new();
+        listening.spawn(listen(listener, ask));
+        Ok(Self { asked, path, _listening: listening })
     }
 
-    /// The next one who wants something.
-    ///
-    /// # Errors
-    /// If the socket is broken.
-    pub async fn accept(&self) -> anyhow::Result<UnixStream> {
-        let (stream, _) = self.listener.accept().await.context("the control socket")?;
-        Ok(stream)
-    }
-
-    /// Does what is asked for. One who goes away meanwhile is told of in the supervisor's terminal.
-    pub async fn serve(&self, stream: UnixStream, show: &mut Show, watcher: &Watcher) {
-        if let Err(error) = serve(stream, show, watcher).await {
-            eprintln!("a control command failed: {error:#}");
+    /// The next one who wants something. May be cancelled.
+    pub async fn asked(&mut self) -> Asked {
+        match self.asked.recv().await {
+            Some(asked) => asked,
+            // The listener has ended and has said why: nobody can ask any more, and the network goes on.
+            None => std::future::pending().await,
         }
     }
 }
@@ -242,22 +257,73 @@ impl Drop for Socket {
     }
 }
 
-async fn serve(mut stream: UnixStream, show: &mut Show, watcher: &Watcher) -> anyhow::Result<()> {
-    let mut line = String::new();
-    BufReader::new(&mut stream).read_line(&mut line).await?;
-    let mut answer = Answer::default();
-    match serde_json::from_str(&line)? {
-        Request::Report => answer.report = Some(show.report(watcher.seen())),
-        Request::Step(step) => {
-            let before = show.happened.len();
-            answer.error = show.take(&step).await.err().map(|error| format!("{error:#}"));
-            answer.happened = show.happened.iter().skip(before).map(|happening| happening.what.clone()).collect();
+/// Hears each who connects by itself: one that says nothing holds up nobody.
+async fn listen(listener: UnixListener, ask: mpsc::Sender<Asked>) {
+    let mut hearing = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let ask = ask.clone();
+                    hearing.spawn(async move {
+                        if let Err(error) = hear(stream, ask).await {
+                            eprintln!("a control command was not understood: {error:#}");
+                        }
+                    });
+                }
+                Err(error) => return eprintln!("live control has ended: {error}"),
+            },
+            Some(heard) = hearing.join_next() => {
+                if let Err(error) = heard {
+                    eprintln!("a control command was not heard: {error}");
+                }
+            }
         }
     }
-    let mut text = serde_json::to_string(&answer)?;
+}
+
+/// Reads one request and hands it on; says what is wrong with it otherwise.
+async fn hear(mut stream: UnixStream, ask: mpsc::Sender<Asked>) -> anyhow::Result<()> {
+    let mut line = String::new();
+    let mut bounded = BufReader::new(&mut stream).take(LONGEST_REQUEST);
+    timeout(PATIENCE, bounded.read_line(&mut line)).await.context("nothing is asked for")??;
+    match serde_json::from_str(&line) {
+        Ok(request) => ask.send(Asked { request, stream }).await.map_err(|_| anyhow!("the network has ended")),
+        Err(error) => {
+            let error = Some(format!("this is no request: {error}"));
+            answer(&mut stream, &Answer { error, ..Answer::default() }).await
+        }
+    }
+}
+
+async fn answer(stream: &mut UnixStream, answer: &Answer) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string(answer)?;
     text.push('\n');
-    stream.write_all(text.as_bytes()).await?;
+    timeout(PATIENCE, stream.write_all(text.as_bytes())).await.context("nobody takes the answer")??;
     Ok(())
+}
+
+impl Asked {
+    /// Does what is asked for. One who goes away meanwhile is told of in the supervisor's terminal.
+    pub async fn serve(mut self, show: &mut Show, watcher: &Watcher) {
+        let mut said = Answer::default();
+        match self.request {
+            Request::Report => said.report = Some(show.report(watcher.seen())),
+            Request::Step(step) => {
+                let before = show.happened.len();
+                let replicas = show.net.genesis().quorums().n();
+                let done = match step.check(u16::try_from(replicas).unwrap_or(u16::MAX)) {
+                    Ok(()) => show.take(&step).await,
+                    Err(error) => Err(error.into()),
+                };
+                said.error = done.err().map(|error| format!("{error:#}"));
+                said.happened = show.happened.iter().skip(before).map(|happening| happening.what.clone()).collect();
+            }
+        }
+        if let Err(error) = answer(&mut self.stream, &said).await {
+            eprintln!("a control command is not answered: {error:#}");
+        }
+    }
 }
 
 impl Control {
@@ -355,8 +421,8 @@ async fn report(ReportArgs { network, html, json }: ReportArgs) -> anyhow::Resul
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::{group, who};
-    use crate::scenario::format::{Group, Who};
+    use super::*;
+    use crate::scenario::format::Group;
 
     #[test]
     fn people_are_named_as_people_do() {
@@ -366,5 +432,33 @@ mod tests {
         assert!(who("nobody").unwrap_err().contains("write r2"));
         assert_eq!(group("r0,r1").unwrap().len(), 2);
         assert!(group("r0;r1").is_err());
+    }
+
+    /// One that says nothing, one that says nonsense, and one that wants something: each gets what is due to it, in whatever order they came.
+    #[tokio::test]
+    async fn nobody_is_held_up_by_somebody_silent() {
+        let files = tempfile::tempdir().unwrap();
+        let dir = NetworkDir::new(files.path());
+        let mut socket = Socket::bind(&dir).unwrap();
+        let connect = || UnixStream::connect(path(&dir));
+        let _silent = connect().await.unwrap();
+        let mut nonsense = connect().await.unwrap();
+        nonsense.write_all(b"{\"step\": \"dance\"}\n").await.unwrap();
+        let mut line = String::new();
+        BufReader::new(&mut nonsense).read_line(&mut line).await.unwrap();
+        let said: Answer = serde_json::from_str(&line).unwrap();
+        assert!(said.error.unwrap().contains("this is no request"), "{line}");
+        let mut report = connect().await.unwrap();
+        report.write_all(b"\"report\"\n").await.unwrap();
+        assert!(matches!(socket.asked().await.request, Request::Report));
+    }
+
+    #[test]
+    fn steps_are_checked_before_they_are_taken() {
+        let refused = |step: Step| step.check(4).unwrap_err().to_string();
+        assert!(refused(Step::Wait(-1.0)).contains("seconds from 0 to 600"));
+        assert!(refused(Step::Kill(who("r9").unwrap())).contains("there are only 4 replicas"));
+        assert!(refused(Step::Partition(vec![group("r0,r4").unwrap()])).contains("r4"));
+        assert!(Step::Kill(who("r3").unwrap()).check(4).is_ok());
     }
 }

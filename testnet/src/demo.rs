@@ -9,6 +9,7 @@ use crate::scenario::format::Step;
 use crate::scenario::play::play;
 use crate::scenario::shipped;
 use crate::scenario::show::Show;
+use crate::signals::until_told_to_end;
 use crate::up::{self, NetworkArg};
 use clap::Args;
 use indicatif::ProgressBar;
@@ -60,7 +61,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let (outcome, mut net) = play(&scenario, &args.network.dir(), args.json).await?;
     print(&outcome, args.json)?;
     if args.keep {
-        net.start().await?;
+        until_told_to_end(net.start()).await?;
         let attacks: BTreeMap<u16, String> = scenario.attacks.into_iter().map(|(who, how)| (who.0.0, how)).collect();
         up::print_ready(&net, &attacks);
         let network = net.network()?;

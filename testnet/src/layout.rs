@@ -63,7 +63,10 @@ impl NetworkDir {
     /// Another network's place, beside this one.
     #[must_use]
     pub fn beside(&self, name: &str) -> Self {
-        Self::new(self.root.with_extension(name))
+        let mut path = self.root.clone().into_os_string();
+        path.push(".");
+        path.push(name);
+        Self::new(path)
     }
 
     /// `peers.toml`, as clients use it.

@@ -15,6 +15,7 @@
 //! - [`cli`]: the command line.
 
 pub mod bench;
+pub mod catalogue;
 pub mod cli;
 pub mod control;
 pub mod damage;
@@ -32,6 +33,7 @@ pub mod report;
 pub mod robustness;
 pub mod said;
 pub mod scenario;
+pub mod signals;
 pub mod testnet;
 pub mod timeline;
 pub mod up;

@@ -1,7 +1,6 @@
 //! What a replica's process says: event lines on its standard output.
 
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::ChildStdout;
@@ -16,8 +15,6 @@ pub struct Said {
     pub ready: bool,
     /// Alarms.
     pub alarms: Vec<String>,
-    /// Proofs that it has told of since its start, by accused replica.
-    pub accused: BTreeMap<u16, u64>,
     /// Why it ends, if it says so.
     pub failed: Option<String>,
     /// Whether its standard output has ended: it is gone.
@@ -47,9 +44,7 @@ enum Line {
     Alarm {
         message: String,
     },
-    Accused {
-        accused: u16,
-    },
+    Accused {},
     Failed {
         reason: String,
     },
@@ -65,9 +60,8 @@ pub async fn listen(stdout: ChildStdout, say: watch::Sender<Said>) {
                 Line::Listening { listening } => said.listening = Some(listening),
                 Line::Ready {} => said.ready = true,
                 Line::Alarm { message } => said.alarms.push(message),
-                Line::Accused { accused } => *said.accused.entry(accused).or_default() += 1,
                 Line::Failed { reason } => said.failed = Some(reason),
-                Line::Stopped {} => {}
+                Line::Accused {} | Line::Stopped {} => {}
             }),
             Err(error) => tracing::warn!(line, %error, "a replica says what is not an event"),
         }

@@ -12,13 +12,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use varangian::home::Home;
 use varangian::peers::{PeerAddress, PeersFile};
 use varangian_client::Network;
-use varangian_crypto::{Genesis, ReplicaId};
+use varangian_crypto::{Genesis, Parameters, ReplicaId};
 
 /// Time for a process to open its store and bind its sockets.
 const START: Duration = Duration::from_secs(60);
@@ -76,6 +77,19 @@ impl Testnet {
         let replicas =
             genesis.quorums().replicas().map(|id| Replica::new(id, home(id), attacks.get(&id.0).cloned())).collect();
         Ok(Self { dir, genesis, programs: Programs::find()?, replicas, settings: Vec::new(), links: None, twin: None })
+    }
+
+    /// Four replicas on a new network with files of its own, which are gone when the directory is dropped, up and connected.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn scratch(attacks: &BTreeMap<u16, String>) -> anyhow::Result<(Self, TempDir)> {
+        let files = tempfile::Builder::new().prefix("varangian-").tempdir()?;
+        let dir = NetworkDir::new(files.path().join("network"));
+        dir.create(4, Parameters::default())?;
+        let mut net = Self::new(dir, attacks)?;
+        net.start().await?;
+        Ok((net, files))
     }
 
     /// Adds a setting (`section.key=value`) for every replica started from now on.
@@ -154,7 +168,10 @@ impl Testnet {
             if self.replica(id)?.paused {
                 self.resume(id)?;
             }
-            self.ended(id).await?;
+            let status = self.ended(id).await?;
+            if !status.success() {
+                bail!("{id} ended with {status}{}", self.tail(id));
+            }
         }
         let replica = self.replica(id)?;
         replica.was_malicious |= replica.attack.is_some() || attack.is_some();
@@ -171,13 +188,19 @@ impl Testnet {
     /// Kills a replica on the spot (SIGKILL).
     ///
     /// # Errors
-    /// If it cannot be killed.
+    /// If it cannot be killed, does not run, or has ended by itself.
     pub async fn kill(&mut self, id: ReplicaId) -> anyhow::Result<()> {
-        if let Some(mut child) = self.replica(id)?.child.take() {
-            child.kill().await.with_context(|| format!("killing {id}"))?;
+        let replica = self.replica(id)?;
+        let mut child = replica.child.take().ok_or_else(|| anyhow!("{id} does not run"))?;
+        replica.paused = false;
+        // One that has ended already takes a signal, too, as long as nobody has asked how it ended.
+        let ended = child.try_wait().with_context(|| format!("looking at {id}"))?;
+        child.kill().await.with_context(|| format!("killing {id}"))?;
+        self.record()?;
+        match ended {
+            None => Ok(()),
+            Some(status) => bail!("{id} had ended by itself: {status}{}", self.tail(id)),
         }
-        self.replica(id)?.paused = false;
-        self.record()
     }
 
     /// Stops a replica's process in its tracks (SIGSTOP): it neither ends nor does anything.
@@ -234,6 +257,7 @@ impl Testnet {
         let mut child = replica.child.take().ok_or_else(|| anyhow!("{id} does not run"))?;
         match timeout(STOP, child.wait()).await {
             Ok(status) => {
+                replica.paused = false;
                 self.record()?;
                 status.with_context(|| format!("waiting for {id}"))
             }
@@ -245,10 +269,13 @@ impl Testnet {
     }
 
     /// The last line of a replica's log.
-    #[must_use]
-    pub fn last_words(&self, id: ReplicaId) -> String {
-        let text = std::fs::read_to_string(self.dir.log(id)).unwrap_or_default();
-        text.lines().next_back().unwrap_or("nothing").to_owned()
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn last_words(&self, id: ReplicaId) -> anyhow::Result<String> {
+        let path = self.dir.log(id);
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(text.lines().next_back().unwrap_or("nothing").to_owned())
     }
 
     /// Sends a signal to a replica's process.
@@ -268,11 +295,12 @@ impl Testnet {
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         let mut failures = Vec::new();
         for id in self.ids() {
-            if self.replica(id)?.paused {
-                self.resume(id)?;
-            }
+            // One that has ended since cannot be signalled; how it ended is told below.
             if self.pid(id).is_some() {
                 self.signal(id, Signal::TERM)?;
+                if self.replica(id)?.paused {
+                    self.resume(id)?;
+                }
             }
         }
         for id in self.ids() {
@@ -333,6 +361,7 @@ impl Testnet {
                 && let Ok(Some(status)) = child.try_wait()
             {
                 replica.child = None;
+                replica.paused = false;
                 fallen.push((replica.id, status));
             }
         }
@@ -441,7 +470,8 @@ impl Testnet {
     }
 
     /// The end of a replica's log, for an error.
-    fn tail(&self, id: ReplicaId) -> String {
+    #[must_use]
+    pub fn tail(&self, id: ReplicaId) -> String {
         let path = self.dir.log(id);
         match std::fs::read_to_string(&path) {
             Ok(text) => {

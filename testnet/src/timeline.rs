@@ -62,26 +62,11 @@ impl Timeline {
         self.samples.push_back(sample);
     }
 
-    /// The first look at which anybody was active in each view: when, and which. By the replicas' own words.
+    /// The highest view that any replica said it was in or on its way to; `None` if none ever answered.
     #[must_use]
-    pub fn views(&self) -> Vec<(u64, u64)> {
-        let mut highest = None;
-        let mut views = Vec::new();
-        for sample in &self.samples {
-            let here = sample.replicas.values().filter(|stand| stand.active).map(|stand| stand.view).max();
-            if here > highest {
-                highest = here;
-                views.extend(here.map(|view| (sample.at_ms, view)));
-            }
-        }
-        views
-    }
-
-    /// The highest view that any replica said it was in or on its way to.
-    #[must_use]
-    pub fn highest_view(&self) -> u64 {
+    pub fn highest_view(&self) -> Option<u64> {
         let stands = self.samples.iter().flat_map(|sample| sample.replicas.values());
-        stands.map(|stand| stand.view).max().unwrap_or_default()
+        stands.map(|stand| stand.view).max()
     }
 
     /// The first look at which anybody held a proof against each accused: when, who held it, against whom.
@@ -117,7 +102,7 @@ impl Watcher {
         let ids: Vec<ReplicaId> = network.genesis().quorums().replicas().collect();
         let (stop, stopped) = watch::channel(false);
         let (see, seen) = watch::channel(Timeline { slots: operations.is_none(), ..Timeline::default() });
-        let task = tokio::spawn(look(Arc::new(connections), ids, began, operations, stopped, see));
+        let task = tokio::spawn(look(connections, ids, began, operations, stopped, see));
         Ok(Self { stop, seen, task })
     }
 
@@ -138,7 +123,7 @@ impl Watcher {
 }
 
 async fn look(
-    connections: Arc<Connections>,
+    connections: Connections,
     ids: Vec<ReplicaId>,
     began: Instant,
     operations: Option<Arc<AtomicU64>>,
@@ -189,16 +174,15 @@ mod tests {
         Sample { at_ms, operations: 0, replicas: stands.iter().map(stand).collect::<BTreeMap<_, _>>() }
     }
 
-    /// A view counts from when somebody is active in it, and once.
     #[test]
-    fn views_and_accusations_are_told_once() {
+    fn views_and_accusations_are_told() {
         let mut timeline = Timeline::default();
         timeline.push(sample(0, &[(0, 0, true, &[]), (1, 0, true, &[])]));
         timeline.push(sample(250, &[(1, 1, false, &[])]));
         timeline.push(sample(500, &[(0, 0, true, &[]), (1, 1, true, &[0]), (2, 1, true, &[0])]));
         timeline.push(sample(750, &[(0, 1, true, &[]), (2, 1, true, &[0, 3])]));
-        assert_eq!(timeline.views(), [(0, 0), (500, 1)]);
-        assert_eq!(timeline.highest_view(), 1);
+        assert_eq!(timeline.highest_view(), Some(1));
+        assert_eq!(Timeline::default().highest_view(), None);
         assert_eq!(timeline.accusations(), [(500, 1, 0), (750, 2, 3)]);
     }
 

@@ -5,8 +5,9 @@
 use crate::control::Socket;
 use crate::layout::{NetworkDir, process_start};
 use crate::links::Links;
-use crate::scenario::format::profile;
+use crate::scenario::format::{Replica, profile};
 use crate::scenario::show::Show;
+use crate::signals::until_told_to_end;
 use crate::testnet::Testnet;
 use crate::timeline::Watcher;
 use anyhow::{Context as _, anyhow, bail};
@@ -99,18 +100,10 @@ pub struct StatusArgs {
 /// What is wrong with it.
 pub fn malicious(text: &str) -> Result<(u16, String), String> {
     let (id, attack) = text.split_once('=').ok_or("a malicious replica is ID=ATTACK, such as 3=equivocate")?;
-    let id = replica(id)?;
+    let Replica(id) = id.parse()?;
     let plain = attack.strip_prefix(crate::replica::ON_SIGNAL).unwrap_or(attack);
     Plan::parse(plain).map_err(|error| error.to_string())?;
-    Ok((id, attack.to_owned()))
-}
-
-/// Reads `2` or `r2`.
-///
-/// # Errors
-/// If it is neither.
-pub fn replica(text: &str) -> Result<u16, String> {
-    text.strip_prefix('r').unwrap_or(text).parse().map_err(|_| format!("`{text}` is no replica; write 2 or r2"))
+    Ok((id.0, attack.to_owned()))
 }
 
 /// A spinner on a terminal, nothing elsewhere.
@@ -144,7 +137,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let quorums = net.genesis().quorums();
     warn_above_f(quorums, attacks.len());
     let bar = spinner(format!("starting {} replicas", quorums.n()));
-    net.start().await?;
+    until_told_to_end(net.start()).await?;
     bar.finish_and_clear();
     if args.json {
         println!("{}", serde_json::json!({ "event": "ready", "network": net.dir().root(), "replicas": quorums.n() }));
@@ -193,7 +186,7 @@ pub fn print_ready(net: &Testnet, attacks: &BTreeMap<u16, String>) {
 /// # Errors
 /// If the control socket cannot be had.
 pub async fn supervise(show: &mut Show, json: bool) -> anyhow::Result<()> {
-    let socket = Socket::bind(show.net.dir())?;
+    let mut socket = Socket::bind(show.net.dir())?;
     let watcher = Watcher::start(&show.net.network()?, show.began(), None)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -202,7 +195,12 @@ pub async fn supervise(show: &mut Show, json: bool) -> anyhow::Result<()> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            connection = socket.accept() => socket.serve(connection?, show, &watcher).await,
+            // A step may take a minute: whoever wants an end does not wait for it.
+            asked = socket.asked() => tokio::select! {
+                () = asked.serve(show, &watcher) => {}
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            },
             _ = look.tick() => for (id, status) in show.net.fallen() {
                 if json {
                     println!("{}", serde_json::json!({ "event": "fallen", "replica": id.0, "status": status.to_string() }));

@@ -167,7 +167,7 @@ async fn menaces_move_neither_view_nor_store_nor_process() {
         allow_unresolved: false,
         seed: 0,
     };
-    let verdict = judge(&case).unwrap();
+    let (verdict, _) = judge(&case).unwrap();
     println!("{verdict}");
     assert!(verdict.passed(), "{verdict}");
 }

@@ -80,7 +80,7 @@ fn verdict(net: &Testnet, journals: &Path, length: u64) {
         seed: 1,
         allow_unresolved: false,
     };
-    let verdict = judge(&case).unwrap();
+    let (verdict, _) = judge(&case).unwrap();
     assert!(verdict.passed(), "{verdict}");
 }
 
@@ -200,6 +200,6 @@ fn nonsense_is_refused() {
     let attacks = BTreeMap::from([(4, "silent".to_owned())]);
     assert!(Testnet::new(dir, &attacks).unwrap_err().to_string().contains("there is no replica 4"));
     assert!(varangian_testnet::up::malicious("3=equivocat").unwrap_err().contains("equivocate"));
-    assert_eq!(varangian_testnet::up::replica("r2"), Ok(2));
-    assert!(varangian_testnet::up::replica("two").is_err());
+    assert_eq!(varangian_testnet::up::malicious("r2=silent").unwrap().0, 2);
+    assert!(varangian_testnet::up::malicious("two=silent").is_err());
 }

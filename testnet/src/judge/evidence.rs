@@ -6,11 +6,10 @@ use super::stores::Honest;
 use super::verdict::{Evidence, ForkProof};
 use super::{Case, JudgeError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use varangian::evidence::EvidenceFile;
 use varangian_consensus as consensus;
 use varangian_consensus::{Slot, View};
-use varangian_crypto::{Committee, Genesis, ReplicaId, Verify};
+use varangian_crypto::{Committee, ReplicaId, Verify};
 
 /// Who did it, what, and where: several proofs of it count once.
 type Deed = (ReplicaId, &'static str, (View, Slot));
@@ -19,10 +18,16 @@ fn deed(proof: &consensus::Evidence) -> Deed {
     (proof.accused(), proof.kind(), proof.place())
 }
 
-/// Collects the honest replicas' proofs, each checked with the genesis alone, and if they have forked, what their disks prove together.
-pub(super) fn judge(case: &Case, committee: &Committee, honest: &[Honest]) -> Result<Evidence, JudgeError> {
+/// Collects the honest replicas' proofs, each checked with the genesis alone, and if they have forked, what their disks prove together: the judgement, and all
+/// that is proved, each deed once.
+pub(super) fn judge(
+    case: &Case,
+    committee: &Committee,
+    honest: &[Honest],
+) -> Result<(Evidence, EvidenceFile), JudgeError> {
     let mut verdict = Evidence::default();
     let mut deeds: BTreeMap<Deed, ReplicaId> = BTreeMap::new();
+    let mut proved: BTreeMap<Deed, consensus::Evidence> = BTreeMap::new();
     for replica in honest {
         for proof in &replica.evidence {
             let (holder, accused) = (replica.id, proof.accused());
@@ -32,6 +37,7 @@ pub(super) fn judge(case: &Case, committee: &Committee, honest: &[Honest]) -> Re
                 }
                 Ok(()) => {
                     deeds.entry(deed(proof)).or_insert(holder);
+                    proved.entry(deed(proof)).or_insert_with(|| proof.clone());
                 }
             }
         }
@@ -47,15 +53,20 @@ pub(super) fn judge(case: &Case, committee: &Committee, honest: &[Honest]) -> Re
     }
     if let Some(Fork { slot, proofs }) = fork::examine(honest, committee)? {
         let mut culprits: BTreeMap<ReplicaId, BTreeMap<&'static str, u64>> = BTreeMap::new();
-        for (accused, kind, _) in proofs.iter().map(deed).collect::<BTreeSet<_>>() {
+        let together: BTreeMap<Deed, consensus::Evidence> =
+            proofs.into_iter().map(|proof| (deed(&proof), proof)).collect();
+        for &(accused, kind, _) in together.keys() {
             *culprits.entry(accused).or_default().entry(kind).or_default() += 1;
             if innocent.contains(&accused) {
                 verdict.findings.push(Finding::ForkAccusesHonest { slot, accused, kind });
             }
         }
-        let (proved, needed) = (culprits.len(), committee.quorums().weak());
-        if proved < needed {
-            verdict.findings.push(Finding::ForkUnproved { slot, proved, needed });
+        let (known, needed) = (culprits.len(), committee.quorums().weak());
+        if known < needed {
+            verdict.findings.push(Finding::ForkUnproved { slot, proved: known, needed });
+        }
+        for (deed, proof) in together {
+            proved.entry(deed).or_insert(proof);
         }
         verdict.fork = Some(ForkProof { slot: slot.0, culprits });
     }
@@ -63,22 +74,5 @@ pub(super) fn judge(case: &Case, committee: &Committee, honest: &[Honest]) -> Re
     for expected in case.expect_accused.difference(&culprits) {
         verdict.findings.push(Finding::NotAccused(*expected));
     }
-    Ok(verdict)
-}
-
-/// All that the honest replicas' stores prove, alone and, if they have forked, together: each deed once. The replicas' processes have ended.
-///
-/// # Errors
-/// [`JudgeError`] if a process still runs or a store cannot be read.
-pub fn export_evidence(homes: &[(ReplicaId, PathBuf, bool)], genesis: &Genesis) -> Result<EvidenceFile, JudgeError> {
-    let committee = Committee::new(genesis);
-    let honest = Honest::open_all(homes, genesis)?;
-    let fork = fork::examine(&honest, &committee)?;
-    let kept = honest.iter().flat_map(|replica| &replica.evidence).filter(|proof| proof.check(&committee).is_ok());
-    let together = fork.iter().flat_map(|fork| &fork.proofs);
-    let mut deeds: BTreeMap<Deed, &consensus::Evidence> = BTreeMap::new();
-    for proof in kept.chain(together) {
-        deeds.entry(deed(proof)).or_insert(proof);
-    }
-    Ok(EvidenceFile::new(genesis.chain_id(), deeds.into_values().cloned()))
+    Ok((verdict, EvidenceFile::new(case.genesis.chain_id(), proved.into_values())))
 }

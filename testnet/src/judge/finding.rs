@@ -1,5 +1,6 @@
 //! What can be wrong with a run, in words that say where to look.
 
+use super::verdict::Grouped;
 use serde::{Serialize, Serializer};
 use std::mem::discriminant;
 use std::time::Duration;
@@ -180,6 +181,12 @@ pub enum Finding {
         /// The last one, in time, that is looked at.
         command: Identity,
     },
+    /// Clients were answered, and none of their histories was searched to an end.
+    #[error("no history of {operations} operations was searched to an end: nothing is known of their order")]
+    Unsearched {
+        /// Of so many operations.
+        operations: u64,
+    },
     /// The search for an order takes a history for right that was made wrong.
     #[error("the search for an order of key {} is blind: it explains {what}", key_text(.key))]
     Blind {
@@ -307,6 +314,17 @@ impl Findings {
     #[must_use]
     pub fn listed(&self) -> &[Finding] {
         &self.listed
+    }
+
+    /// A line each, and how many are not listed.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.listed.iter().map(ToString::to_string).collect();
+        match self.total - self.listed.len() as u64 {
+            0 => {}
+            more => lines.push(format!("and {} more", Grouped(more))),
+        }
+        lines
     }
 
     /// All of them, counted.

@@ -61,6 +61,9 @@ pub(super) fn judge(claims: &Claims, seed: u64, findings: &mut Findings) -> Line
         let command = unexplained_up_to(&window, &mut left);
         findings.push(Finding::NotLinearizable { key: window.key.to_vec(), command });
     }
+    if said.of > 0 && said.samples == 0 {
+        findings.push(Finding::Unsearched { operations: said.of });
+    }
     said.refused = refuse(&explained, &MUTATIONS, findings);
     said
 }

@@ -35,6 +35,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use stores::Honest;
 use thiserror::Error;
+use varangian::evidence::EvidenceFile;
 use varangian::execute::ExecutionError;
 use varangian::record::RecordError;
 use varangian_application::ExecuteError;
@@ -42,7 +43,6 @@ use varangian_consensus::Slot;
 use varangian_crypto::{Committee, Genesis, ReplicaId};
 use varangian_storage::StoreError;
 
-pub use evidence::export_evidence;
 pub use finding::{Finding, Findings};
 pub use verdict::Verdict;
 
@@ -135,12 +135,12 @@ pub enum JudgeError {
     Histogram(#[from] hdrhistogram::CreationError),
 }
 
-/// Judges a run.
+/// Judges a run. Gives all proofs that the honest replicas' stores hold, too, alone and, if they have forked, together.
 ///
 /// # Errors
 /// [`JudgeError`] if there can be no verdict: a process still runs, a store or journal cannot be read, or the log does not reach back to
 /// genesis.
-pub fn judge(case: &Case) -> Result<Verdict, JudgeError> {
+pub fn judge(case: &Case) -> Result<(Verdict, EvidenceFile), JudgeError> {
     let (from, to) = case.load;
     if from >= to {
         return Err(JudgeError::Load(from, to));
@@ -155,10 +155,8 @@ pub fn judge(case: &Case) -> Result<Verdict, JudgeError> {
     // Before the log is read: what it knows of a command must not help to explain it.
     let linearizability = linearizability::judge(&claims, case.seed, &mut findings);
     let safety = safety::judge(&case.genesis, &committee, &honest, &mut claims, linearizability, findings)?;
-    Ok(Verdict {
-        safety,
-        liveness: liveness::judge(case, &claims),
-        evidence: evidence::judge(case, &committee, &honest)?,
-        figures: figures::count(case, &claims)?,
-    })
+    let (evidence, proved) = evidence::judge(case, &committee, &honest)?;
+    let verdict =
+        Verdict { safety, liveness: liveness::judge(case, &claims), evidence, figures: figures::count(case, &claims)? };
+    Ok((verdict, proved))
 }

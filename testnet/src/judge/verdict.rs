@@ -155,7 +155,7 @@ impl Verdict {
             name: name.to_owned(),
             passed: findings.is_empty(),
             text,
-            findings: findings.listed().iter().map(ToString::to_string).collect(),
+            findings: findings.lines(),
         };
         vec![
             of("SAFETY", self.safety.to_string(), &self.safety.findings),
@@ -225,13 +225,7 @@ impl fmt::Display for Verdict {
 fn line(f: &mut fmt::Formatter<'_>, name: &str, judgement: &dyn fmt::Display, findings: &Findings) -> fmt::Result {
     let word = if findings.is_empty() { "pass" } else { "FAIL" };
     writeln!(f, "{name} {word} ({judgement})")?;
-    for finding in findings.listed() {
-        writeln!(f, "  - {finding}")?;
-    }
-    match findings.total() - findings.listed().len() as u64 {
-        0 => Ok(()),
-        more => writeln!(f, "  - and {} more", Grouped(more)),
-    }
+    findings.lines().iter().try_for_each(|line| writeln!(f, "  - {line}"))
 }
 
 impl fmt::Display for Safety {
@@ -362,7 +356,7 @@ impl fmt::Display for Count<'_> {
 }
 
 /// A number with its digits in groups of three.
-struct Grouped(u64);
+pub(super) struct Grouped(pub(super) u64);
 
 impl fmt::Display for Grouped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

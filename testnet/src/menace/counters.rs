@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use quinn::ConnectionError;
 use serde::Serialize;
 use tokio::sync::watch;
-use varangian_net::endpoint::{CODE_DEADLINE, CODE_REPLACED, CODE_RULES, CODE_SLOW};
+use varangian_net::endpoint::{CODE_DEADLINE, CODE_FULL, CODE_REPLACED, CODE_RULES, CODE_SLOW};
 use varangian_net::{Closed, NetError};
 
 /// How often what happened, by reason.
@@ -134,14 +134,20 @@ pub(super) fn of_closed(reason: &Closed) -> &'static str {
         Closed::Frame(_) => "bad frame",
         Closed::StreamEnded => "stream ended",
         Closed::SlowReader => "slow reader here",
+        Closed::Crowded => "crowded here",
         Closed::Local => "closed here",
         Closed::Transport(_) => "transport",
     }
 }
 
 fn of_code(code: u64) -> &'static str {
-    const BY_CODE: [(u32, &str); 4] =
-        [(CODE_REPLACED, "replaced"), (CODE_RULES, "rules"), (CODE_SLOW, "too slow"), (CODE_DEADLINE, "deadline")];
+    const BY_CODE: [(u32, &str); 5] = [
+        (CODE_REPLACED, "replaced"),
+        (CODE_RULES, "rules"),
+        (CODE_SLOW, "too slow"),
+        (CODE_DEADLINE, "deadline"),
+        (CODE_FULL, "no room"),
+    ];
     BY_CODE.iter().find(|(known, _)| u64::from(*known) == code).map_or("dismissed", |(_, name)| name)
 }
 

@@ -56,6 +56,7 @@ impl Edge {
         Self::UnreducedKey,
     ];
 
+    #[cfg(test)]
     /// Whether ZIP 215, with this project's rules for keys, accepts it.
     #[must_use]
     pub const fn is_accepted(self) -> bool {

@@ -6,39 +6,39 @@
 //!
 //! Reading order:
 //!
-//! - [`registry`]: every menace by name, with its rows in the table of attacks and what must hold it off.
-//! - [`spec`]: a kind, when it strikes and how often, as a scenario or a person names it.
-//! - [`counters`]: what it did, and what it met. Refused connections and reset streams are its daily bread: counted, never an error.
-//! - [`target`]: the network; `observer`: view and slot, from the replicas' status; `pace`: so many acts per second.
-//! - Clients: `hand` (keys, numbers, commands), `commands` (connections and what is sent over them), and a file per behaviour: [`bad_signatures`],
-//!   [`mixed_order_signatures`], [`partial`], [`gaps`], [`replay`], [`two_faced`], [`flood`], [`huge`].
-//! - The wire: `wire` (bare QUIC), and a file per behaviour: [`slow_reader`], [`malformed`], [`oversized`], [`slow_writer`], [`streams`],
-//!   [`connections`], [`handshakes`].
+//! - `registry`: every menace by name, with its rows in the table of attacks and what must hold it off.
+//! - `spec`: a kind, when it strikes and how often, as a scenario or a person names it.
+//! - `counters`: what it did, and what it met. Refused connections and reset streams are its daily bread: counted, never an error.
+//! - `target`: the network; `observer`: view and slot, from the replicas' status; `pace`: so many acts per second.
+//! - Clients: `hand` (keys, numbers, commands), `commands` (connections and what is sent over them), and a file per behaviour: `bad_signatures`,
+//!   `mixed_order_signatures`, `partial`, `gaps`, `replay`, `two_faced`, `flood`, `huge`.
+//! - The wire: `wire` (bare QUIC), and a file per behaviour: `slow_reader`, `malformed`, `oversized`, `slow_writer`, `streams`,
+//!   `connections`, `handshakes`.
 //!
 //! - [`command`]: `varangian-testnet menace`.
 //!
-//! A new one is a file and a row in [`registry`].
+//! A new one is a file and a row in `registry`.
 
-pub mod bad_signatures;
+mod bad_signatures;
 pub mod command;
-pub mod connections;
-pub mod counters;
-pub mod flood;
-pub mod gaps;
-pub mod handshakes;
-pub mod huge;
-pub mod malformed;
-pub mod mixed_order_signatures;
-pub mod oversized;
-pub mod partial;
-pub mod registry;
-pub mod replay;
-pub mod slow_reader;
-pub mod slow_writer;
-pub mod spec;
-pub mod streams;
-pub mod target;
-pub mod two_faced;
+mod connections;
+mod counters;
+mod flood;
+mod gaps;
+mod handshakes;
+mod huge;
+mod malformed;
+mod mixed_order_signatures;
+mod oversized;
+mod partial;
+mod registry;
+mod replay;
+mod slow_reader;
+mod slow_writer;
+mod spec;
+mod streams;
+mod target;
+mod two_faced;
 
 mod commands;
 mod hand;
@@ -138,12 +138,6 @@ impl Menace {
         Ok(Self { spec, tally, tasks, endpoints })
     }
 
-    /// What it does.
-    #[must_use]
-    pub const fn spec(&self) -> Spec {
-        self.spec
-    }
-
     /// What it has done and met so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -157,7 +151,14 @@ impl Menace {
 
     /// Ends it, and says what it came to. Waits half a second at most for the last words on the wire.
     pub async fn stop(mut self) -> Counters {
-        self.tasks.shutdown().await;
+        self.tasks.abort_all();
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                tracing::error!(menace = %self.spec, %error, "a task of a menace panicked");
+            }
+        }
         for endpoint in &self.endpoints {
             endpoint.close(0_u32.into(), b"");
         }

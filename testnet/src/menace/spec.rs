@@ -4,7 +4,6 @@
 //! act is mischief or honest, drawn by its number. The rate is in acts per second, at most.
 
 use std::fmt;
-use std::str::FromStr;
 
 use thiserror::Error;
 use varangian_consensus::{Slot, View};
@@ -58,10 +57,7 @@ impl Spec {
             None => (text, None),
             Some((front, rate)) => (front, Some(rate)),
         };
-        let (name, trigger) = match front.split_once('@') {
-            None => (front, Trigger::Always),
-            Some((name, trigger)) => (name, trigger.parse()?),
-        };
+        let (name, trigger) = Trigger::behind(front)?;
         let kind = MENACES.iter().find(|kind| kind.name == name).ok_or_else(|| SpecError::Unknown {
             name: name.to_owned(),
             suggestion: nearest(name, MENACES.iter().map(|kind| kind.name)),
@@ -104,14 +100,6 @@ impl Spec {
             (_, Some((view, slot))) => self.trigger.strikes(view, Some(slot)),
             (_, None) => self.trigger.strikes(View(0), None),
         }
-    }
-}
-
-impl FromStr for Spec {
-    type Err = SpecError;
-
-    fn from_str(text: &str) -> Result<Self, SpecError> {
-        Self::parse(text)
     }
 }
 

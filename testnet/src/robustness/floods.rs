@@ -13,18 +13,18 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Serialize;
 use tokio::process::{Child, Command};
-use varangian_crypto::Parameters;
 
 use super::median;
 use crate::bench::row::{self, Row};
 use crate::bench::usage::Usage;
-use crate::layout::NetworkDir;
 use crate::load::Load;
 use crate::load::operations::Mix;
 use crate::menace::{MENACES, Menace, Spec, Target};
 use crate::testnet::Testnet;
 use crate::up::spinner;
 
+/// For every replica's word on where it stands, when all is over.
+const ANSWERS: Duration = Duration::from_secs(10);
 /// One stretch of burning and pausing.
 const STRETCH: Duration = Duration::from_millis(10);
 
@@ -34,7 +34,7 @@ pub struct FloodsArgs {
     /// Menaces, `NAME,rate=N` as elsewhere [default: each of the list at its own rate]
     menaces: Vec<String>,
     /// Runs of each
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = super::at_least_one)]
     pairs: usize,
     /// Seconds of each run
     #[arg(long, default_value_t = 8)]
@@ -159,15 +159,11 @@ impl Line {
 
 /// One run on a network of its own, with a menace, or with a burner, or alone; and the view at its end.
 async fn measure(args: &FloodsArgs, menace: Option<(Spec, u64)>, burn: f64) -> anyhow::Result<(Run, u64)> {
-    let files = tempfile::Builder::new().prefix("varangian-floods-").tempdir()?;
-    let dir = NetworkDir::new(files.path().join("network"));
-    dir.create(4, Parameters::default())?;
-    let mut net = Testnet::new(dir.clone(), &BTreeMap::new())?;
-    net.start().await?;
+    let (mut net, _files) = Testnet::scratch(&BTreeMap::new()).await?;
     let pids: Vec<u32> = net.ids().into_iter().filter_map(|id| net.pid(id)).collect();
     let network = net.network()?;
     let menace = menace
-        .map(|(spec, seed)| Menace::start(&Target::load(dir.root())?, spec, seed).map_err(anyhow::Error::from))
+        .map(|(spec, seed)| Menace::start(&Target::load(net.dir().root())?, spec, seed).map_err(anyhow::Error::from))
         .transpose()?;
     let burners = burners(burn)?;
     let load = Load {
@@ -185,9 +181,10 @@ async fn measure(args: &FloodsArgs, menace: Option<(Spec, u64)>, burn: f64) -> a
     let row = row::measure(&network, &pids, &load, Duration::from_secs(args.seconds)).await?;
     let after = (Usage::of(&pids)?, Usage::of(&own)?);
     let seconds = began.elapsed().as_secs_f64();
-    let statuses = varangian::cli::status::ask_all(&network, Duration::from_secs(1)).await?;
-    let view =
-        statuses.iter().filter_map(|(_, answer)| answer.as_ref().ok()).map(|row| row.view).max().unwrap_or_default();
+    let statuses = varangian::cli::status::ask_all(&network, ANSWERS).await?;
+    let views: Vec<u64> = statuses.iter().filter_map(|(_, answer)| answer.as_ref().ok()).map(|row| row.view).collect();
+    ensure!(views.len() == statuses.len(), "{} of {} replicas say which view they are in", views.len(), statuses.len());
+    let view = views.into_iter().max().unwrap_or_default();
     drop(burners);
     if let Some(menace) = menace {
         menace.stop().await;

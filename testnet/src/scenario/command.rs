@@ -1,11 +1,12 @@
 //! `varangian-testnet scenario`: list, show, run, all, new.
 
 use super::format::{Only, Scenario};
-use super::play::{Interrupted, Outcome, play};
+use super::play::{Outcome, play};
 use super::shipped;
 use super::sim::command as sim;
 use crate::layout::NetworkDir;
 use crate::report::Report;
+use crate::signals::ToldToEnd;
 use crate::up::NetworkArg;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -53,7 +54,7 @@ enum ScenarioCommand {
         #[arg(long)]
         sim: bool,
         /// Under so many seeds, up to the first that is not as expected
-        #[arg(long, requires = "sim", value_name = "N")]
+        #[arg(long, requires = "sim", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         seeds: Option<u64>,
         /// Tell all that the simulated replicas do
         #[arg(long, requires = "sim", conflicts_with_all = ["seeds", "json"])]
@@ -140,7 +141,7 @@ async fn all(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
         let seconds = began.elapsed().as_secs_f64();
         let (passed, line) = match &outcome {
             Ok((outcome, _)) => (outcome.passed, outcome.verdict.line()),
-            Err(error) if error.is::<Interrupted>() => bail!("told to end, after {} scenarios", rows.len()),
+            Err(error) if error.is::<ToldToEnd>() => bail!("told to end, after {} scenarios", rows.len()),
             Err(error) => (false, format!("no verdict: {error:#}")),
         };
         if let Ok((outcome, _)) = &outcome {

@@ -2,15 +2,16 @@
 
 use super::format::{Only, Safety, Scenario, profile};
 use super::show::Show;
-use crate::judge::{Case, JudgeError, Verdict, export_evidence, judge};
+use crate::judge::{Case, Verdict, judge};
 use crate::layout::NetworkDir;
 use crate::links::Links;
 use crate::load::{self, LoadError, Progress};
 use crate::replica::ON_SIGNAL;
 use crate::report::{Happening, Report};
+use crate::signals::until_told_to_end;
 use crate::testnet::Testnet;
 use crate::timeline::{Timeline, Watcher};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -19,8 +20,6 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use varangian_crypto::Parameters;
@@ -50,13 +49,15 @@ pub struct Outcome {
 
 impl Outcome {
     /// As a report.
-    #[must_use]
-    pub fn report(&self, scenario: &Scenario) -> Report {
+    ///
+    /// # Errors
+    /// If the scenario cannot be written down.
+    pub fn report(&self, scenario: &Scenario) -> Result<Report, toml::ser::Error> {
         let verdict = &self.verdict;
         let mut remarks = vec![verdict.figures.to_string()];
         remarks.extend(self.against_clean.map(|share| format!("{:.0} % of the clean run's operations", share * 100.0)));
         remarks.extend(self.missed.iter().map(|missed| format!("NOT AS EXPECTED: {missed}")));
-        Report {
+        Ok(Report {
             title: self.scenario.clone(),
             about: scenario.about.clone(),
             seed: Some(self.seed),
@@ -65,8 +66,8 @@ impl Outcome {
             remarks,
             happened: self.happened.clone(),
             timeline: self.timeline.clone(),
-            file: toml::to_string(scenario).ok(),
-        }
+            file: Some(toml::to_string(scenario)?),
+        })
     }
 }
 
@@ -91,19 +92,8 @@ pub async fn play(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
     if scenario.only == Some(Only::Sim) {
         bail!("scenario {} is for the simulator alone: play it with --sim", scenario.name);
     }
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    // Dropped, the network kills its processes.
-    tokio::select! {
-        played = play_to_its_end(scenario, dir, quiet) => played,
-        _ = interrupt.recv() => Err(Interrupted.into()),
-        _ = terminate.recv() => Err(Interrupted.into()),
-    }
+    until_told_to_end(play_to_its_end(scenario, dir, quiet)).await
 }
-
-/// A signal came: whoever plays several must not go on with the next.
-#[derive(Debug, Error)]
-#[error("told to end; nothing is judged")]
-pub struct Interrupted;
 
 async fn play_to_its_end(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow::Result<(Outcome, Testnet)> {
     let clean = match scenario.expect.throughput {
@@ -125,7 +115,7 @@ async fn play_to_its_end(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> 
             outcome.passed = false;
         }
     }
-    outcome.report(scenario).write(dir)?;
+    outcome.report(scenario)?.write(dir)?;
     Ok((outcome, net))
 }
 
@@ -191,17 +181,27 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
     }
     stop.send_replace(true);
     let report = loading.await.context("the load ended")??;
+    let mut settled = None;
     if missed.is_empty() && scenario.expect.safety == Safety::Holds {
         show.tell("load over: every outcome that was unknown is known now");
-        missed.extend(show.settle().await.err());
+        match show.settle().await {
+            Ok(view) => settled = view,
+            Err(error) => missed.push(error),
+        }
     }
     let timeline = watcher.stop().await;
     let Show { mut net, happened, damaged, .. } = show;
+    let honest: Vec<_> = net.honest().into_iter().filter(|id| !damaged.contains(id)).collect();
+    if scenario.expect.safety == Safety::Holds {
+        for id in &honest {
+            let said = net.said(*id)?;
+            missed.extend(said.borrow().alarms.iter().map(|alarm| anyhow!("{id} raised an alarm: {alarm}")));
+        }
+    }
     // One that does not end in order is killed: it is told, and what is on the disks is judged.
     missed.extend(net.stop().await.err());
     bar.finish_and_clear();
 
-    let honest: Vec<_> = net.honest().into_iter().filter(|id| !damaged.contains(id)).collect();
     let expect = &scenario.expect;
     let case = Case {
         genesis: net.genesis().clone(),
@@ -214,15 +214,14 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         allow_unresolved: !expect.liveness,
         seed: scenario.seed,
     };
-    let judging = move || Ok::<_, JudgeError>((judge(&case)?, export_evidence(&case.homes, &case.genesis)?));
-    let (verdict, evidence) = tokio::task::spawn_blocking(judging).await.context("the judge")??;
+    let (verdict, evidence) = tokio::task::spawn_blocking(move || judge(&case)).await.context("the judge")??;
     fs::write(dir.root().join("evidence.json"), evidence.to_json()?).context("evidence.json")?;
     let mut missed: Vec<String> = missed.iter().map(|error| format!("{error:#}")).collect();
     let as_expected = match expect.safety {
         Safety::Holds => verdict.passed(),
         Safety::Broken => {
             let culprits = verdict.evidence.culprits().len();
-            if verdict.safety.findings.is_empty() {
+            if verdict.evidence.fork.is_none() {
                 missed.push("safety broken: the honest agree".into());
             }
             if culprits <= net.genesis().quorums().f() {
@@ -231,9 +230,14 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
             verdict.evidence.findings.is_empty()
         }
     };
-    let left = timeline.highest_view();
-    if let Some(most) = expect.view_changes.filter(|most| left > *most) {
-        missed.push(format!("at most {most} view changes: a replica has come to view {left}"));
+    if let Some(most) = expect.view_changes {
+        match timeline.highest_view().max(settled) {
+            None => missed.push(format!("at most {most} view changes: no replica ever said which view it is in")),
+            Some(view) if view > most => {
+                missed.push(format!("at most {most} view changes: a replica has come to view {view}"));
+            }
+            Some(_) => {}
+        }
     }
     let outcome = Outcome {
         scenario: scenario.name.clone(),
@@ -282,11 +286,12 @@ fn set_aside(dir: &NetworkDir) -> anyhow::Result<()> {
     if !dir.exists() {
         bail!("{} exists and is no network; name another directory with --network", dir.root().display());
     }
-    let previous = dir.root().with_extension("previous");
+    let previous = dir.beside("previous");
+    let place = previous.root();
     if previous.exists() {
-        fs::remove_dir_all(&previous).with_context(|| previous.display().to_string())?;
+        fs::remove_dir_all(place).with_context(|| place.display().to_string())?;
     }
-    fs::rename(dir.root(), &previous).with_context(|| previous.display().to_string())
+    fs::rename(dir.root(), place).with_context(|| format!("{} is in the way of an earlier network", place.display()))
 }
 
 fn draw(bar: &ProgressBar, progress: &Progress) {

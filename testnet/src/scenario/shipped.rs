@@ -89,13 +89,9 @@ const SURELY_PROVED: [&str; 9] = [
 /// What the scenarios begin with that are made of the list of attacks, one of each.
 pub const ATTACK: &str = "attack-";
 
-/// The rows of the table that are about view changes: whoever lies there must be in one, and lead the view that comes of it.
-const VIEW_CHANGES: [u8; 2] = [12, 13];
-
 /// One attack, played from the start.
 fn of_attack(kind: &Kind) -> Scenario {
-    let in_view_changes = kind.rows.iter().any(|row| VIEW_CHANGES.contains(row));
-    let (replicas, attacker, paused) = if in_view_changes {
+    let (replicas, attacker, paused) = if kind.is_about_view_changes() {
         // Of seven two may be faulty: the first primary stands still, and the attacker is the next.
         (7, Replica(ReplicaId(1)), Who::Group(Group::Primary))
     } else {

@@ -1,5 +1,7 @@
 //! One scenario played on real processes, step by step, while the load goes on.
 
+mod look;
+
 use super::format::{Assault, Corruption, Event, Group, Replica, Shaping, Step, Ways, Who, profile};
 use crate::damage::{damage, wipe};
 use crate::menace::{Menace, Spec, Target};
@@ -9,24 +11,17 @@ use crate::testnet::Testnet;
 use crate::timeline::Timeline;
 use anyhow::{anyhow, bail};
 use indicatif::ProgressBar;
+use look::STEP;
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
-use varangian::cli::status::ask_all;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use varangian_client::Network;
-use varangian_client::protocol::ReplicaStatus;
 use varangian_crypto::ReplicaId;
 use varangian_links::Shape;
 
-/// Between two looks at where the replicas stand.
-const LOOK: Duration = Duration::from_millis(50);
-/// For one replica's answer.
-const PATIENCE: Duration = Duration::from_millis(500);
 /// With this code a replica ends whose store refuses.
 const STORE_REFUSES: i32 = 3;
-/// For each step to come about.
-const STEP: Duration = Duration::from_secs(60);
 
 /// A network and what has happened to it so far.
 pub struct Show {
@@ -141,10 +136,13 @@ impl Show {
     /// Ends a menace, and tells what it came to.
     ///
     /// # Errors
-    /// If it is not at work.
+    /// If it is not at work, or has done nothing.
     pub async fn end(&mut self, name: &str) -> anyhow::Result<()> {
         let menace = self.menaces.remove(name).ok_or_else(|| anyhow!("{name} is not at work"))?;
         let counters = menace.stop().await;
+        if counters.acts == 0 || (counters.sent == 0 && counters.opened == 0) {
+            bail!("{name} did nothing while it was at work: {counters:?}");
+        }
         self.tell(&format!(
             "{name} ends: {} acts, {} frames of {} bytes in all; {} answers that a command ran, {} rebuffs",
             counters.acts,
@@ -159,13 +157,14 @@ impl Show {
     /// Ends all menaces.
     ///
     /// # Errors
-    /// None that is expected.
+    /// If one has done nothing; the others are ended all the same.
     pub async fn end_all(&mut self) -> anyhow::Result<()> {
         let names: Vec<String> = self.menaces.keys().cloned().collect();
+        let mut ended = Ok(());
         for name in names {
-            self.end(&name).await?;
+            ended = ended.and(self.end(&name).await);
         }
-        Ok(())
+        ended
     }
 
     /// Takes one step.
@@ -222,8 +221,12 @@ impl Show {
                     self.tell(&format!("the disk of {id} takes no byte more"));
                     let status = self.net.fill_disk(id).await?;
                     self.down.insert(id);
-                    let why =
-                        self.net.said(id)?.borrow().failed.clone().unwrap_or_else(|| "it does not say why".into());
+                    let mut said = self.net.said(id)?;
+                    // What it said last may still be on its way when its process is gone.
+                    timeout(STEP, said.wait_for(|said| said.ended)).await??;
+                    let Some(why) = said.borrow().failed.clone() else {
+                        bail!("{id} ended with {status} and did not say why{}", self.net.tail(id));
+                    };
                     self.tell(&format!("{id} has ended by itself ({status}): {why}"));
                 }
             }
@@ -250,7 +253,7 @@ impl Show {
                     if status.code() != Some(STORE_REFUSES) {
                         bail!("{id} ended with {status}, and its store was to refuse");
                     }
-                    self.tell(&format!("{id} refuses to run: {}", self.net.last_words(id)));
+                    self.tell(&format!("{id} refuses to run: {}", self.net.last_words(id)?));
                 }
             }
             Step::Strike(who) => {
@@ -325,10 +328,7 @@ impl Show {
 
     /// Whom a fault hits; the view that it hits is remembered.
     async fn fault(&mut self, who: &Who) -> anyhow::Result<Vec<ReplicaId>> {
-        // Where no quorum is in one view there is none to compare with.
-        if let Ok(view) = timeout(PATIENCE, self.reach_view(0)).await {
-            self.view_before = view?;
-        }
+        self.note_view().await?;
         self.whom(who).await
     }
 
@@ -354,7 +354,7 @@ impl Show {
     }
 
     async fn partition(&mut self, groups: &[Vec<Replica>]) -> anyhow::Result<()> {
-        self.view_before = self.reach_view(0).await?;
+        self.note_view().await?;
         let group = |id: ReplicaId| groups.iter().position(|group| group.contains(&Replica(id)));
         let ids = self.net.ids();
         let links = self.net.links()?;
@@ -370,113 +370,6 @@ impl Show {
         }
         self.tell(&format!("a partition: {}", sides.join(" | ")));
         Ok(())
-    }
-
-    /// Pauses primaries in turn until `leader` leads. At no moment is more than one of them away.
-    async fn lead(&mut self, Replica(leader): Replica) -> anyhow::Result<()> {
-        let n = u64::try_from(self.net.ids().len())?;
-        let mut view = self.reach_view(0).await?;
-        let bound = view + 16 * n;
-        while self.primary(view) != leader {
-            let primary = self.primary(view);
-            self.net.pause(primary)?;
-            self.down.insert(primary);
-            view = self.reach_view(view + 1).await?;
-            self.net.resume(primary)?;
-            self.down.remove(&primary);
-            self.caught_up(&[primary]).await?;
-            self.tell(&format!("{primary} was paused and goes on; view {view}: {} leads", self.primary(view)));
-            if view > bound {
-                bail!("the views move past {leader} every time");
-            }
-        }
-        self.view_before = view;
-        Ok(())
-    }
-
-    /// All honest replicas that run have executed the same.
-    ///
-    /// # Errors
-    /// If that does not come about.
-    pub async fn settle(&self) -> anyhow::Result<()> {
-        let honest: Vec<_> = self.net.honest().into_iter().filter(|id| !self.down.contains(id)).collect();
-        self.until("the honest replicas have executed the same", |rows| {
-            let executed: Vec<u64> =
-                rows.iter().filter(|row| honest.contains(&ReplicaId(row.replica))).map(|row| row.executed).collect();
-            executed.len() == honest.len() && executed.windows(2).all(|pair| pair[0] == pair[1])
-        })
-        .await?;
-        Ok(())
-    }
-
-    /// Waits until a quorum of the replicas that run is active in one view that is at least `least`.
-    async fn reach_view(&self, least: u64) -> anyhow::Result<u64> {
-        let quorum = self.net.genesis().quorums().quorum();
-        let agreed = |rows: &[ReplicaStatus]| {
-            let mut views: BTreeMap<u64, usize> = BTreeMap::new();
-            for row in rows.iter().filter(|row| row.active && !self.down.contains(&ReplicaId(row.replica))) {
-                *views.entry(row.view).or_default() += 1;
-            }
-            views.into_iter().rev().find(|(view, count)| *view >= least && *count >= quorum).map(|(view, _)| view)
-        };
-        let rows =
-            self.until(&format!("a quorum is in view {least} or a later one"), |rows| agreed(rows).is_some()).await?;
-        agreed(&rows).ok_or_else(|| anyhow!("the views changed meanwhile"))
-    }
-
-    /// Waits until a quorum has executed more than anybody had.
-    async fn progress(&mut self) -> anyhow::Result<()> {
-        let quorum = self.net.genesis().quorums().quorum();
-        let rows = self.until("a replica answers", |rows| !rows.is_empty()).await?;
-        let before = rows.iter().map(|row| row.executed).max().unwrap_or(0);
-        self.until(&format!("a quorum has executed more than slot {before}"), |rows| {
-            rows.iter().filter(|row| row.executed > before).count() >= quorum
-        })
-        .await?;
-        self.tell(&format!("the network goes on above slot {before}"));
-        Ok(())
-    }
-
-    /// Waits until replicas have executed what anybody had when they were asked first.
-    async fn caught_up(&self, ids: &[ReplicaId]) -> anyhow::Result<u64> {
-        let rows = self.until("a replica answers", |rows| !rows.is_empty()).await?;
-        let goal = rows.iter().map(|row| row.executed).max().unwrap_or(0);
-        let names: Vec<String> = ids.iter().map(ReplicaId::to_string).collect();
-        self.until(&format!("{} caught up to slot {goal}", names.join(", ")), |rows| {
-            let there = |id: &ReplicaId| {
-                rows.iter().any(|row| row.replica == id.0 && row.executed >= goal && !row.behind && row.active)
-            };
-            ids.iter().all(there)
-        })
-        .await?;
-        Ok(goal)
-    }
-
-    /// Asks all replicas again and again until their answers suffice.
-    async fn until(&self, what: &str, enough: impl Fn(&[ReplicaStatus]) -> bool) -> anyhow::Result<Vec<ReplicaStatus>> {
-        let waiting = async {
-            let mut look = interval(LOOK);
-            loop {
-                let answers = ask_all(&self.network, PATIENCE).await?;
-                let rows: Vec<ReplicaStatus> = answers.into_iter().filter_map(|(_, answer)| answer.ok()).collect();
-                if enough(&rows) {
-                    return Ok(rows);
-                }
-                look.tick().await;
-            }
-        };
-        match timeout(STEP, waiting).await {
-            Ok(rows) => rows,
-            Err(_) => bail!(
-                "{} s have passed and it is still not so that {what}; logs are in {}",
-                STEP.as_secs(),
-                self.net.dir().root().display()
-            ),
-        }
-    }
-
-    fn primary(&self, view: u64) -> ReplicaId {
-        self.net.genesis().quorums().primary(view)
     }
 
     /// Tells what happened, and keeps it.

@@ -18,7 +18,7 @@ use thiserror::Error;
 use varangian_crypto::{Parameters, ReplicaId};
 use varangian_links::{Profile, Schedule, Shape};
 use varangian_sim::adversary::{AttackError, Plan as Attacks};
-use varangian_sim::world::plan::{Evil, How, Machine, Network};
+use varangian_sim::world::plan::{Evil, How, Machine, Network, Stalls};
 use varangian_sim::world::script::{Change, Deed, Like, Load, Script, Whom};
 use varangian_sim::world::{Micros, Plan};
 
@@ -105,7 +105,7 @@ pub fn plan(scenario: &Scenario) -> Result<Plan, NotSimulated> {
 }
 
 fn machine(rate: f64) -> Machine {
-    Machine { tick: millionths(rate), sync: 1000, execute: 100, sign: 50, turn: 50 }
+    Machine { tick: millionths(rate), sync: 1000, stalls: Stalls::default(), execute: 100, sign: 50, turn: 50 }
 }
 
 fn script(scenario: &Scenario, clients: u8) -> Result<Script, NotSimulated> {

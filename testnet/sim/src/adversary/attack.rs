@@ -40,6 +40,14 @@ impl Kind {
         !self.evidence.is_empty()
     }
 
+    /// Whether it lies in view changes: whoever plays it must be in one, and lead the view that comes of it.
+    #[must_use]
+    pub fn is_about_view_changes(&self) -> bool {
+        /// Their rows in the table of attacks.
+        const ROWS: [u8; 2] = [12, 13];
+        self.rows.iter().any(|row| ROWS.contains(row))
+    }
+
     /// Every kind of proof that it may leave.
     pub fn possible(&self) -> impl Iterator<Item = &'static str> {
         self.evidence.iter().chain(self.besides).copied()
@@ -59,10 +67,7 @@ impl Attack {
     /// # Errors
     /// [`AttackError`], which says what to write instead.
     pub fn parse(text: &str) -> Result<Self, AttackError> {
-        let (name, trigger) = match text.split_once('@') {
-            None => (text, Trigger::Always),
-            Some((name, trigger)) => (name, trigger.parse()?),
-        };
+        let (name, trigger) = Trigger::behind(text)?;
         let kind = ATTACKS.iter().find(|kind| kind.name == name);
         let unknown = || AttackError::UnknownAttack {
             name: name.to_owned(),

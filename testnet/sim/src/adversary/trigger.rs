@@ -52,6 +52,17 @@ pub struct Span {
 pub struct Probability(u32);
 
 impl Trigger {
+    /// Reads `NAME` or `NAME@TRIGGER`: what is named, and when it strikes.
+    ///
+    /// # Errors
+    /// [`AttackError`] if what stands behind the `@` is no trigger.
+    pub fn behind(text: &str) -> Result<(&str, Self), AttackError> {
+        match text.split_once('@') {
+            None => Ok((text, Self::Always)),
+            Some((name, trigger)) => Ok((name, trigger.parse()?)),
+        }
+    }
+
     /// Whether it strikes at this place. Without a slot: at something that belongs to the view as a whole.
     #[must_use]
     pub fn strikes(&self, view: View, slot: Option<Slot>) -> bool {

@@ -280,6 +280,8 @@ impl World<'_> {
             if at.lives() {
                 return Some(format!("r{id} runs: only the disk of one that is down can be damaged; kill it first"));
             }
+            // What is synced and not marked was never acted upon: a store rightly runs without it.
+            at.turns = at.turns.min(at.mark);
             if at.turns == 0 {
                 return Some(format!("r{id} has stored nothing yet"));
             }

@@ -72,7 +72,7 @@ fn culprits(verdict: &Verdict) -> BTreeMap<u16, Vec<&'static str>> {
 /// The file proves the same with the genesis alone.
 #[track_caller]
 fn file_accuses(scene: &Scene, expected: &[(u16, &str)]) {
-    let file = export_evidence(&scene.case.homes, &scene.case.genesis).unwrap();
+    let file = judge(&scene.case).unwrap().1;
     let file = EvidenceFile::from_json(&file.to_json().unwrap()).unwrap();
     let proofs = file.check(&scene.case.genesis).unwrap();
     let proved = |(claim, proof): (&varangian::evidence::Claim, Result<_, _>)| {

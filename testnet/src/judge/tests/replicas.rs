@@ -250,7 +250,7 @@ fn one_whole_log_is_enough() {
     for replica in [0, 2] {
         scene.open(replica).prune(4, 0).unwrap();
     }
-    let verdict = judge(&scene.case).unwrap();
+    let (verdict, _) = judge(&scene.case).unwrap();
     assert!(verdict.passed(), "{verdict}");
 }
 

@@ -290,7 +290,7 @@ impl Scene {
     /// Writes everything, and judges it.
     pub fn verdict(&self) -> Verdict {
         self.write();
-        judge(&self.case).unwrap()
+        judge(&self.case).unwrap().0
     }
 }
 

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
+use crate::damage::Damage;
+use varangian_links::Shape;
 
 const SMALL: &str = "name = \"small\"\nabout = \"nothing\"\n";
 

@@ -53,7 +53,13 @@ pub fn all(json: bool) -> anyhow::Result<ExitCode> {
                     tell(&simulated, false)?;
                 }
             }
-            Err(error) => refused.push_str(&format!("{:<34} -    {error}\n", scenario.name)),
+            Err(error @ (NotSimulated::Menaces | NotSimulated::Step { .. })) => {
+                refused.push_str(&format!("{:<34} -    {error}\n", scenario.name));
+            }
+            Err(error @ (NotSimulated::Scenario(_) | NotSimulated::Attack(_))) => {
+                failed += 1;
+                table.push_str(&format!("{:<34} FAIL {error}\n", scenario.name));
+            }
         }
     }
     if json {

@@ -63,6 +63,9 @@ pub fn simulate(scenario: &Scenario, trace: bool) -> Result<Simulated, NotSimula
     let played = outcome.played.clone().unwrap_or_default();
     let mut missed: Vec<String> = played.failed.iter().cloned().collect();
     let evidence = proved(scenario, &played);
+    if let Some(most) = scenario.expect.view_changes.filter(|most| outcome.views > *most) {
+        missed.push(format!("at most {most} view changes: a replica has come to view {}", outcome.views));
+    }
     let broken = scenario.expect.safety == Safety::Broken;
     if broken {
         if played.fork.is_none() {
@@ -80,7 +83,7 @@ pub fn simulate(scenario: &Scenario, trace: bool) -> Result<Simulated, NotSimula
             name: "EVIDENCE".to_owned(),
             passed: evidence.findings.is_empty(),
             text: evidence.to_string(),
-            findings: evidence.findings.listed().iter().map(ToString::to_string).collect(),
+            findings: evidence.findings.lines(),
         },
     ];
     // A fork that was asked for is no failure, and told all the same.
@@ -134,7 +137,7 @@ fn liveness(scenario: &Scenario, played: &Played, outcome: &world::Outcome) -> J
         let to_ms = from + millis(played.gap.0);
         findings.push(Finding::Gap { gap, from_ms: from, to_ms, bound }.to_string());
     }
-    if outcome.acknowledged == 0 && expect.liveness {
+    if outcome.acknowledged_in_faults == 0 && expect.liveness {
         findings.push(Finding::Silence.to_string());
     }
     let violation = outcome.violation.iter().filter(|violation| violation.invariant.is_liveness());
