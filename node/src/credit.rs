@@ -14,7 +14,7 @@ use varangian_net::{Bucket, Rate};
 /// Invalid messages of one peer.
 const INVALID: Rate = Rate { burst: 32, per_second: 4 };
 /// Votes of one peer for what is far from here.
-const FAR: Rate = Rate { burst: 512, per_second: 64 };
+const FAR: Rate = Rate { burst: 128, per_second: 32 };
 /// For so long one that sent too many invalid messages is not listened to.
 const DEAF: Duration = Duration::from_secs(1);
 
@@ -114,7 +114,7 @@ mod tests {
         for near in [vote(0, 1), vote(4, 100)] {
             assert_eq!(checked(&near), 1000);
         }
-        assert_eq!(checked(&vote(3, 101)), 512);
+        assert_eq!(checked(&vote(3, 101)), 128);
         assert_eq!(checked(&vote(5, 1)), 0, "one account for all that is far");
         assert_eq!(checked(&vote(3, 100)), 1000, "what is near is checked all the same");
         assert!(credit.is_worth_a_check(OTHER, &vote(3, 101), now));

@@ -247,14 +247,21 @@ impl Replica {
         first: Slot,
         to: Slot,
     ) -> Result<(), Ignored> {
-        let last = to.min(self.executed).min(first.plus(self.config.pipeline.saturating_sub(1)));
+        // An honest asker that got no answer for so long asks somebody else.
+        let pause = self.config.base_timeout / 2;
+        let asked = to.min(self.executed).min(first.plus(self.config.pipeline.saturating_sub(1)));
         if from == self.config.id || first == Slot::GENESIS {
             return Err(Ignored::Unsolicited);
         }
-        if first > last {
+        if first > asked {
             return Err(Ignored::OutOfWindow);
         }
+        let (first, last) = (self.peers.unsent(from, first, turn.now, pause), asked);
+        if first > last {
+            return Err(Ignored::TooSoon);
+        }
         self.may_send_bodies(turn.now, from, last.since(first) + 1)?;
+        self.peers.sent_decided(from, last, turn.now, pause);
         turn.push(Effect::SendDecided { to: from, from: first, last });
         Ok(())
     }

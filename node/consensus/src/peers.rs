@@ -29,6 +29,8 @@ struct Asked {
     since: Millis,
     /// Bodies sent since then.
     bodies: u64,
+    /// The last decided slot that was sent, and since when slots up to it were.
+    decided: Option<(Slot, Millis)>,
 }
 
 /// A running request for decided slots.
@@ -79,6 +81,22 @@ impl Peers {
         }
         asked.bodies += bodies;
         true
+    }
+
+    /// From where on a peer that asks for decided slots from `first` on is answered: what it was sent within `pause` is on its way, or it is no honest question.
+    #[must_use]
+    pub fn unsent(&self, peer: ReplicaId, first: Slot, now: Millis, pause: Millis) -> Slot {
+        match self.asked.get(&peer).and_then(|asked| asked.decided) {
+            Some((sent, since)) if now < since.saturating_add(pause) => first.max(sent.next()),
+            _ => first,
+        }
+    }
+
+    /// `peer` is sent decided slots up to `last`.
+    pub fn sent_decided(&mut self, peer: ReplicaId, last: Slot, now: Millis, pause: Millis) {
+        let asked = self.asked.entry(peer).or_default();
+        let since = asked.decided.map_or(now, |(_, since)| since);
+        asked.decided = Some((last, if now < since.saturating_add(pause) { since } else { now }));
     }
 
     /// A new connection: whatever was answered before may be lost.
