@@ -104,8 +104,15 @@ impl Replica {
         }
     }
 
+    /// Whether this replica would be alone in another view: it is behind, or too few are there to come along. Who asks for a view votes in the one before no
+    /// more, so it would only be missing there. (Whoever is there and waits for something says so in each status interval.)
+    pub(crate) fn would_be_alone(&self, now: Millis) -> bool {
+        let heard = self.peers.heard_within(self.pacing.timeout(&self.config), now);
+        self.is_behind() || heard + 1 < self.config.quorum()
+    }
+
     /// §4.4: the command that the timer was set for is still not ordered. Its primary is given up, unless
-    /// it is this replica that is behind: alone in the next view it would be of no use to anybody.
+    /// this replica would be alone in the next view.
     pub(crate) fn on_command_timeout(&mut self, turn: &mut Turn<'_>, generation: u64) -> Result<(), Ignored> {
         let Some((_, armed)) = self.pacing.command.filter(|(current, _)| *current == generation) else {
             return Err(Ignored::Stale);
@@ -114,7 +121,7 @@ impl Replica {
         if !self.pool.is_armed(&armed) && !seeded(Bug::StaleTimeout) {
             return Ok(());
         }
-        if self.is_behind() {
+        if self.would_be_alone(turn.now) {
             let deadline = turn.now.saturating_add(self.pacing.timeout(&self.config));
             self.pool.extend(deadline);
             return Ok(());

@@ -19,6 +19,8 @@ pub struct Peers {
     fetch: Option<Fetch>,
     body_turn: usize,
     slot_turn: usize,
+    /// When each last said something that was of use.
+    heard: BTreeMap<ReplicaId, Millis>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,6 +51,17 @@ pub struct Fetch {
 }
 
 impl Peers {
+    /// `peer` said something that was of use.
+    pub fn heard(&mut self, peer: ReplicaId, now: Millis) {
+        self.heard.insert(peer, now);
+    }
+
+    /// How many were heard within the last `span`.
+    #[must_use]
+    pub fn heard_within(&self, span: Millis, now: Millis) -> usize {
+        self.heard.values().filter(|at| now <= at.saturating_add(span)).count()
+    }
+
     /// Whether a status of `peer` may be answered: twice per interval at most.
     pub fn may_answer_status(&mut self, peer: ReplicaId, now: Millis, interval: Millis) -> bool {
         let asked = self.asked.entry(peer).or_default();

@@ -10,7 +10,7 @@
 //! - Each view that ends in debt doubles the debt that ends the next one; calm halves it again. So where everybody is slow, views soon stay.
 //!
 //! `f` faulty primaries cannot move a median of all beyond what honest ones have shown, and `f` faulty backups move no view. A replica does not judge where it
-//! is not a backup in its view, or others are ahead of it. Nothing of this is durable: it is an opinion, and a restart forms a new one. Safety never looks at it.
+//! is not a backup in its view, would be alone in another one, or others are ahead of it. Nothing of this is durable: it is an opinion, and a restart forms a new one. Safety never looks at it.
 
 use crate::command::Identity;
 use crate::replica::{Phase, Replica, Turn};
@@ -292,7 +292,7 @@ impl Replica {
         let primary = self.config.primary(self.view);
         let backup = self.phase == Phase::Active && primary != self.config.id;
         // Where others have more, it is not the primary who is late here.
-        if !backup || self.is_behind() || self.peers.executed(self.config.weak()) > self.issued {
+        if !backup || self.would_be_alone(turn.now) || self.peers.executed(self.config.weak()) > self.issued {
             self.reign.pauses();
             return;
         }

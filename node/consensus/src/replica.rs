@@ -161,6 +161,9 @@ impl Replica {
         }
         let place = delivery.vote_place();
         let outcome = self.on_delivery(turn, from, delivery);
+        if outcome.is_ok() && from != self.config.id {
+            self.peers.heard(from, turn.now);
+        }
         match (outcome, place) {
             // Too far ahead to be held, but it tells that there is something to ask for.
             (Err(Ignored::OutOfWindow), Some((signer, slot)))

@@ -5,7 +5,7 @@
 use crate::properties_support::{Lone, World, digest};
 use std::collections::BTreeSet;
 use varangian_consensus::{
-    Alarm, Effect, Executed, Ignored, Message, NULL_BATCH, Phase, PrePrepare, Record, Slot, Timer, View, Vote,
+    Alarm, Effect, Executed, Ignored, Input, Message, NULL_BATCH, Phase, PrePrepare, Record, Slot, Timer, View, Vote,
 };
 use varangian_crypto::{Bounded, ReplicaId};
 
@@ -718,6 +718,33 @@ fn votes_beyond_the_window_are_a_reason_to_ask() {
     let mark = lone.effects.len();
     lone.fire(status_timer).unwrap();
     assert_eq!(lone.since(mark), [], "and asks no more once it is there");
+}
+
+/// It hears its client and one peer, as if two of four were away: alone in the next view it would be missing in this one when they are back.
+#[test]
+fn one_who_hears_too_few_gives_nobody_up() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 3);
+    let run_out = |lone: &mut Lone<'_>| {
+        let set = lone.effects.iter().rev().find_map(|effect| match effect {
+            Effect::SetTimer(timer @ Timer::Command(_), after) => Some((*timer, *after)),
+            _ => None,
+        });
+        let (timer, after) = set.unwrap();
+        lone.now += after;
+        let status = lone.replica.status();
+        lone.hear(1, Message::Status(status)).unwrap();
+        lone.step(Input::Timeout(timer)).unwrap();
+    };
+    lone.client(world.command(0, 1)).unwrap();
+    for _ in 0..5 {
+        run_out(&mut lone);
+        assert_eq!(lone.replica.phase(), Phase::Active);
+    }
+    let status = lone.replica.status();
+    lone.hear(2, Message::Status(status)).unwrap();
+    run_out(&mut lone);
+    assert_eq!((lone.replica.phase(), lone.replica.view()), (Phase::Changing, View(1)), "a quorum is there");
 }
 
 /// A replica that was away catches up while the others go on. If its commands' time ran out meanwhile it would ask for the next view alone, and vote

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::properties_support::{Lone, World};
+use std::collections::BTreeMap;
 use varangian_consensus::message::Status;
 use varangian_consensus::{Message, Phase, Slot, View};
 use varangian_crypto::Bounded;
@@ -15,11 +16,13 @@ const LONG: u64 = 300;
 struct Court<'a> {
     lone: Lone<'a>,
     slot: u64,
+    /// What others say they have executed, where it is not what this one has.
+    others: BTreeMap<u16, u64>,
 }
 
 impl<'a> Court<'a> {
     fn new(world: &'a World) -> Self {
-        Self { lone: Lone::new(world, BACKUP), slot: 0 }
+        Self { lone: Lone::new(world, BACKUP), slot: 0, others: BTreeMap::new() }
     }
 
     fn view(&self) -> u64 {
@@ -34,8 +37,10 @@ impl<'a> Court<'a> {
     fn order(&mut self, client: usize, wait: u64, idle: u64) {
         self.slot += 1;
         let (world, slot) = (self.lone.world, self.slot);
+        self.hear_others(slot - 1);
         let _armed = self.lone.client(world.command(client, slot));
         self.lone.now += wait;
+        self.hear_others(slot - 1);
         let _decided = self.lone.decide(0, self.view(), slot, Some(world.batch(client, slot)));
         self.lone.now += idle;
     }
@@ -58,6 +63,14 @@ impl<'a> Court<'a> {
         let new_view = world.new_view(view, view_changes);
         self.lone.hear(world.primary(view), Message::NewView(Box::new(new_view))).unwrap();
         assert!(!self.is_given_up());
+    }
+
+    /// They are all there.
+    fn hear_others(&mut self, executed: u64) {
+        for peer in 0..BACKUP {
+            let executed = self.others.get(&peer).copied().unwrap_or(executed);
+            self.hear_executed(peer, executed);
+        }
     }
 
     fn hear_executed(&mut self, from: u16, slot: u64) {
@@ -185,7 +198,7 @@ fn one_who_is_behind_others_blames_nobody() {
                 break;
             }
             for peer in peers {
-                court.hear_executed(*peer, court.slot + 2);
+                court.others.insert(*peer, court.slot + 2);
             }
             court.order(0, LONG, 0);
         }

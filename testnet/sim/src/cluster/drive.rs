@@ -8,8 +8,10 @@ use super::{Cluster, STEPS};
 use crate::adversary::Adversary;
 use crate::checks::Held;
 use std::sync::Arc;
-use varangian_consensus::{Command, Delivery, Executed, Identity, Ignored, Input, Message, Millis, Record, Slot, Vote};
-use varangian_crypto::{Digest, ReplicaId, Verify};
+use varangian_consensus::{
+    Command, Delivery, Executed, Identity, Ignored, Input, Message, Millis, Progress, Record, Slot, Vote,
+};
+use varangian_crypto::{Bounded, Digest, ReplicaId, Verify};
 use varangian_runner::{Runner, sign};
 
 impl Cluster {
@@ -95,13 +97,36 @@ impl Cluster {
         self.nodes[usize::from(id)].timers.get(&kind).map(|(_, due)| *due)
     }
 
-    /// A timer runs out now, whatever the time; says whether it was set.
+    /// A timer runs out now, whatever the time; says whether it was set. For a command's, all peers have just said that they stand where the replica does:
+    /// it gives nobody up that would be alone without.
     pub fn fire_timer(&mut self, id: u16, kind: TimerKind) -> bool {
+        if kind == TimerKind::Command && self.timer(id, kind).is_some() {
+            self.hear_all(id);
+        }
+        self.run_out(id, kind)
+    }
+
+    fn run_out(&mut self, id: u16, kind: TimerKind) -> bool {
         let Some((timer, _)) = self.nodes[usize::from(id)].timers.remove(&kind) else { return false };
         self.note(Event::Fired(ReplicaId(id), kind));
         // One of an older generation is stale, and ignoring it is right.
         self.input(id, Input::Timeout(timer)).ok();
         true
+    }
+
+    fn hear_all(&mut self, id: u16) {
+        let mut status = self.replica(id).status();
+        if self.replica(id).is_behind() {
+            return;
+        }
+        // Nothing that it has would help them.
+        let committed = status.slots.iter().map(|_| Progress::Committed).collect::<Vec<_>>();
+        status.slots = Bounded::try_from(committed).unwrap_or_default();
+        for peer in self.ids().into_iter().filter(|peer| peer.0 != id) {
+            let delivery = Delivery::Status(status.clone());
+            // One that spoke a moment ago has been heard.
+            self.input(id, Input::Message { from: peer, delivery }).ok();
+        }
     }
 
     /// The timer that runs out next, among replicas that run.
@@ -118,7 +143,7 @@ impl Cluster {
         let until = self.now + by;
         while let Some((due, id, kind)) = self.next_timer().filter(|(due, ..)| *due <= until) {
             self.now = self.now.max(due);
-            self.fire_timer(id, kind);
+            self.run_out(id, kind);
         }
         self.now = until;
     }
@@ -136,7 +161,7 @@ impl Cluster {
         self.deliver_all();
         while let Some((due, id, kind)) = self.next_timer().filter(|(due, ..)| *due <= until) {
             self.now = self.now.max(due);
-            self.fire_timer(id, kind);
+            self.run_out(id, kind);
             self.deliver_all();
         }
         self.now = until;
@@ -149,7 +174,7 @@ impl Cluster {
         }
         let Some((due, id, kind)) = self.next_timer() else { return false };
         self.now = self.now.max(due);
-        self.fire_timer(id, kind)
+        self.run_out(id, kind)
     }
 
     /// [`Cluster::step`] until something is true, `steps` times at most. Whether it became true.

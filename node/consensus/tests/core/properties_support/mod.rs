@@ -262,6 +262,22 @@ impl<'a> Lone<'a> {
         self.step(Input::Command(command))
     }
 
+    /// All peers say that they stand where this replica stands: nobody would be alone in another view.
+    pub fn hear_all(&mut self) {
+        let mut status = self.replica.status();
+        if self.replica.is_behind() {
+            return;
+        }
+        // Nothing that it has would help them.
+        let committed: Vec<_> = status.slots.iter().map(|_| varangian_consensus::Progress::Committed).collect();
+        status.slots = committed.try_into().unwrap();
+        let own = self.id.0;
+        for peer in (0..self.world.n()).filter(|peer| *peer != own) {
+            // One that spoke a moment ago has been heard.
+            self.hear(peer, Message::Status(status.clone())).ok();
+        }
+    }
+
     /// The timer of this kind that was set last runs out.
     pub fn fire(&mut self, kind: fn(&varangian_consensus::Timer) -> bool) -> Result<(), Ignored> {
         let set = self.effects.iter().rev().find_map(|effect| match effect {
@@ -270,6 +286,9 @@ impl<'a> Lone<'a> {
         });
         let (timer, after) = set.expect("the timer was set");
         self.now += after;
+        if matches!(timer, varangian_consensus::Timer::Command(_)) {
+            self.hear_all();
+        }
         self.step(Input::Timeout(timer))
     }
 
