@@ -149,6 +149,10 @@ fn replicas_that_ask_for_different_views_meet_again() {
     let deaf = cluster.drop_when(|_| true);
     cluster.submit_to_all(&one);
     cluster.run_for(3000);
+    assert!((1..4).all(|id| cluster.replica(id).phase() == Phase::Active), "nobody asks alone");
+    for id in 1..4 {
+        cluster.fire_timer(id, TimerKind::Command);
+    }
     assert!((1..4).all(|id| cluster.replica(id).phase() == Phase::Changing));
     // Two of them pass through several views by VIEW-CHANGEs that the others never hear of.
     cluster.remove_rule(deaf);
