@@ -9,8 +9,8 @@ pub mod mutants;
 
 use std::collections::{BTreeMap, VecDeque};
 use varangian_consensus::{
-    Alarm, Config, Delivery, Effect, Evidence, Executed, Execution, Identity, Input, Message, Millis, Record, Replica,
-    Slot, Timer, View, Vote,
+    Alarm, Config, Delivery, Effect, Evidence, Executed, Execution, Identity, Input, Message, Millis, Progress, Record,
+    Replica, Slot, Timer, View, Vote,
 };
 use varangian_crypto::{Digest, ReplicaId};
 use varangian_runner::{Io, Runner, Token};
@@ -306,8 +306,27 @@ impl<'a, D: Drive> Net<'a, D> {
         self.now += 1_000_000;
         for id in 0..self.world.n() {
             if let Some(timer) = self.shell(id).timers.get(&kind).copied() {
+                if matches!(timer, Timer::Command(_)) {
+                    self.hear_all(id);
+                }
                 self.inbox.push_back((id, Input::Timeout(timer)));
             }
+        }
+    }
+
+    /// All peers say that they stand where this replica does: it gives nobody up that would be alone without.
+    fn hear_all(&mut self, id: u16) {
+        let replica = self.nodes[usize::from(id)].drive.replica();
+        if replica.is_behind() {
+            return;
+        }
+        let mut status = replica.status();
+        // Nothing that it has would help them.
+        let committed: Vec<_> = status.slots.iter().map(|_| Progress::Committed).collect();
+        status.slots = committed.try_into().unwrap();
+        for peer in (0..self.world.n()).filter(|peer| *peer != id) {
+            let delivery = Delivery::Status(status.clone());
+            self.inbox.push_back((id, Input::Message { from: ReplicaId(peer), delivery }));
         }
     }
 
