@@ -107,12 +107,12 @@ impl Replica {
             return Ok(());
         }
         let (entered, signer) = (self.entered, signed.signer);
-        if signer == self.config.id {
-            self.reign.counted(slot, turn.now);
-        }
         let entry = self.log.entry(slot).or_default();
         match entry.prepares.cast(signed, entered) {
             Cast::Counted => {
+                if signer == self.config.id {
+                    self.reign.counted(slot, turn.now);
+                }
                 // An equivocating primary told the signer something else: show it what it told this replica, so that both can prove it.
                 let primary = self.config.primary(view);
                 if let Some(own) = entry.pre_prepares.of(primary)
