@@ -204,28 +204,17 @@ impl Step {
     /// Whom it calls by their names.
     fn named(&self) -> Vec<Replica> {
         match self {
-            Self::Kill(who)
-            | Self::PowerLoss(who)
-            | Self::Pause(who)
-            | Self::Resume(who)
-            | Self::Restart(who)
-            | Self::FillDisk(who)
-            | Self::WipeDisk(who)
-            | Self::Corrupt(Corruption { who, .. })
-            | Self::Refused(who)
-            | Self::Strike(who)
-            | Self::Attack(Assault { who, .. })
-            | Self::Heal(who) => who.named().collect(),
+            Self::Strike(who) | Self::Heal(who) => who.named().collect(),
             Self::Cut(Ways { from, to }) | Self::Shape(Shaping { from, to, .. }) => {
                 from.named().chain(to.named()).collect()
             }
             Self::Lead(replica) => vec![*replica],
             Self::Partition(groups) => groups.iter().flatten().copied().collect(),
-            Self::Wait(_) | Self::At(_) | Self::Begin(_) | Self::End(_) | Self::Links(_) | Self::Await(_) => Vec::new(),
+            _ => self.touches_process().map(|who| who.named().collect()).unwrap_or_default(),
         }
     }
 
-    /// Whom it does something to whose process or disk is then another's matter than r0's alone, if r0 runs twice.
+    /// Whose process or disk it does something to.
     pub(super) fn touches_process(&self) -> Option<&Who> {
         match self {
             Self::Kill(who)
