@@ -108,6 +108,16 @@ pub struct Status {
     pub view_changes: Bounded<ReplicaId, MAX_REPLICAS>,
 }
 
+impl Status {
+    /// The same of one that lacks nothing of these slots: no answer would be of use to it.
+    #[must_use]
+    pub fn lacking_nothing(self) -> Self {
+        let committed: Vec<Progress> = self.slots.iter().map(|_| Progress::Committed).collect();
+        // As many as there were.
+        Self { slots: Bounded::try_from(committed).unwrap_or_default(), ..self }
+    }
+}
+
 /// What is proved of a message: all that the core accepts from outside.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Delivery {

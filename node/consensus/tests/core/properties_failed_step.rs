@@ -9,8 +9,8 @@ use crate::properties_support::{World, digest, sign, state_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use varangian_consensus::{
-    Batch, Checkpoint, Delivery, Effect, Executed, Execution, Input, Message, NULL_BATCH, Progress, Replica, Slot,
-    Status, Timer, View,
+    Batch, Checkpoint, Delivery, Effect, Executed, Execution, Ignored, Input, Message, NULL_BATCH, Progress, Replica,
+    Slot, Status, Timer, View,
 };
 use varangian_crypto::{Bounded, Digest, ReplicaId};
 
@@ -340,4 +340,34 @@ fn a_failed_step_changes_nothing_among_seven() {
     let (outcomes, slots, views) = campaign(7, 5, 5, 2500);
     println!("{slots} slots decided, {views} views passed, outcomes: {outcomes:?}");
     assert!(slots > 5 && views > 5, "the runs got nowhere: {slots} slots, {views} views");
+}
+
+/// Slots are voted for out of order, and a peer repeats this replica's own vote for the later one while that for the earlier one is still being synced.
+#[test]
+fn an_own_vote_that_comes_twice_changes_nothing() {
+    let world = World::new(4);
+    let mut effects = Vec::new();
+    let mut replica = Replica::recover(world.config(1), 0, Executed::default(), [], &mut effects).unwrap();
+    let hear = |from: u16, delivery| Input::Message { from: ReplicaId(from), delivery };
+    let mut own = None;
+    for slot in [2, 1] {
+        let batch = world.batch(0, slot);
+        let vote = Message::PrePrepare(world.pre_prepare(0, slot, *batch.digest()));
+        let mut effects = Vec::new();
+        for message in [vote, Message::Batch { slot: Slot(slot), batch }] {
+            replica.step(0, hear(0, world.delivery(message)), &mut effects).unwrap();
+        }
+        let vote = effects.into_iter().find_map(|effect| match effect {
+            Effect::Vote(vote) => Some(vote),
+            _ => None,
+        });
+        let (delivery, _) = sign(world.signer(1), vote.unwrap());
+        if slot == 2 {
+            replica.step(1, hear(1, delivery.clone()), &mut Vec::new()).unwrap();
+            own = Some(delivery);
+        }
+    }
+    let before = replica.clone();
+    assert_eq!(replica.step(5, hear(2, own.unwrap()), &mut Vec::new()), Err(Ignored::Duplicate));
+    assert!(replica == before);
 }

@@ -9,8 +9,8 @@ pub mod mutants;
 
 use std::collections::{BTreeMap, VecDeque};
 use varangian_consensus::{
-    Alarm, Config, Delivery, Effect, Evidence, Executed, Execution, Identity, Input, Message, Millis, Progress, Record,
-    Replica, Slot, Timer, View, Vote,
+    Alarm, Config, Delivery, Effect, Evidence, Executed, Execution, Identity, Input, Message, Millis, Record, Replica,
+    Slot, Timer, View, Vote,
 };
 use varangian_crypto::{Digest, ReplicaId};
 use varangian_runner::{Io, Runner, Token};
@@ -320,10 +320,7 @@ impl<'a, D: Drive> Net<'a, D> {
         if replica.is_behind() {
             return;
         }
-        let mut status = replica.status();
-        // Nothing that it has would help them.
-        let committed: Vec<_> = status.slots.iter().map(|_| Progress::Committed).collect();
-        status.slots = committed.try_into().unwrap();
+        let status = replica.status().lacking_nothing();
         for peer in (0..self.world.n()).filter(|peer| *peer != id) {
             let delivery = Delivery::Status(status.clone());
             self.inbox.push_back((id, Input::Message { from: ReplicaId(peer), delivery }));

@@ -4,10 +4,9 @@ use crate::alphabet::{Alphabet, Kind, Known, SLOT};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use varangian_consensus::{
-    Delivery, Effect, Executed, Execution, Input, Message, NULL_BATCH, Phase, Progress, Record, Replica, Timer, View,
-    Vote,
+    Delivery, Effect, Executed, Execution, Input, Message, NULL_BATCH, Phase, Record, Replica, Timer, View, Vote,
 };
-use varangian_crypto::{Bounded, Digest, ReplicaId, Verify};
+use varangian_crypto::{Digest, ReplicaId, Verify};
 use varangian_runner::sign;
 
 /// All that distinguishes two moments of one replica. The core is compared whole, so two nodes are one only if they are equal in everything.
@@ -97,10 +96,7 @@ impl Node {
 
     /// The command timer runs out, once; all peers have just said that they stand where this one does, for it asks for no view alone.
     pub fn expire(&self, alphabet: &Alphabet) -> Option<Outcome> {
-        let mut status = self.replica.status();
-        // Nothing that it has would help them.
-        let committed: Vec<_> = status.slots.iter().map(|_| Progress::Committed).collect();
-        status.slots = Bounded::try_from(committed).unwrap_or_default();
+        let status = self.replica.status().lacking_nothing();
         let config = self.replica.config();
         let peers = config.quorums.replicas().filter(|peer| *peer != config.id);
         let heard = peers.map(|from| Input::Message { from, delivery: Delivery::Status(status.clone()) });

@@ -8,10 +8,8 @@ use super::{Cluster, STEPS};
 use crate::adversary::Adversary;
 use crate::checks::Held;
 use std::sync::Arc;
-use varangian_consensus::{
-    Command, Delivery, Executed, Identity, Ignored, Input, Message, Millis, Progress, Record, Slot, Vote,
-};
-use varangian_crypto::{Bounded, Digest, ReplicaId, Verify};
+use varangian_consensus::{Command, Delivery, Executed, Identity, Ignored, Input, Message, Millis, Record, Slot, Vote};
+use varangian_crypto::{Digest, ReplicaId, Verify};
 use varangian_runner::{Runner, sign};
 
 impl Cluster {
@@ -115,13 +113,10 @@ impl Cluster {
     }
 
     fn hear_all(&mut self, id: u16) {
-        let mut status = self.replica(id).status();
         if self.replica(id).is_behind() {
             return;
         }
-        // Nothing that it has would help them.
-        let committed = status.slots.iter().map(|_| Progress::Committed).collect::<Vec<_>>();
-        status.slots = Bounded::try_from(committed).unwrap_or_default();
+        let status = self.replica(id).status().lacking_nothing();
         for peer in self.ids().into_iter().filter(|peer| peer.0 != id) {
             let delivery = Delivery::Status(status.clone());
             // One that spoke a moment ago has been heard.

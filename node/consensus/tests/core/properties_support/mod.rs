@@ -264,13 +264,10 @@ impl<'a> Lone<'a> {
 
     /// All peers say that they stand where this replica stands: nobody would be alone in another view.
     pub fn hear_all(&mut self) {
-        let mut status = self.replica.status();
         if self.replica.is_behind() {
             return;
         }
-        // Nothing that it has would help them.
-        let committed: Vec<_> = status.slots.iter().map(|_| varangian_consensus::Progress::Committed).collect();
-        status.slots = committed.try_into().unwrap();
+        let status = self.replica.status().lacking_nothing();
         let own = self.id.0;
         for peer in (0..self.world.n()).filter(|peer| *peer != own) {
             // One that spoke a moment ago has been heard.
