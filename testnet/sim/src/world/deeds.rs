@@ -280,13 +280,12 @@ impl World<'_> {
             if at.lives() {
                 return Some(format!("r{id} runs: only the disk of one that is down can be damaged; kill it first"));
             }
-            // What is synced and not marked was never acted upon: a store rightly runs without it.
-            at.turns = at.turns.min(at.mark);
-            if at.turns == 0 {
+            if at.mark == 0 {
                 return Some(format!("r{id} has stored nothing yet"));
             }
             if lost {
-                at.turns = at.turns.saturating_sub(commits);
+                // What is synced and not marked was never acted upon: a store rightly runs without it.
+                at.turns = at.turns.min(at.mark).saturating_sub(commits);
             } else {
                 at.rotten = true;
             }
