@@ -37,9 +37,7 @@ impl Behaviour for Amnesiac {
             && (view, slot) < (now, then)
             && let Some(second) = voted_anew(&before)
         {
-            for peer in hand.peers() {
-                hand.lie(io, peer, second.clone());
-            }
+            hand.lie(io, hand.peers(), second);
         }
     }
 }

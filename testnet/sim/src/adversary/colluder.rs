@@ -51,8 +51,8 @@ impl Colluder {
         let Prepare { view, slot, .. } = prepare;
         for peer in hand.peers() {
             if let Some(digest) = self.wanted(hand, view, slot, peer) {
-                hand.lie(io, peer, Vote::Prepare(Prepare { view, slot, digest }));
-                hand.lie(io, peer, Vote::Commit(Commit { view, slot, digest }));
+                hand.lie(io, [peer], Vote::Prepare(Prepare { view, slot, digest }));
+                hand.lie(io, [peer], Vote::Commit(Commit { view, slot, digest }));
             }
         }
     }
@@ -114,7 +114,7 @@ impl Behaviour for Colluder {
             _ => None,
         };
         match retold {
-            Some(vote) => hand.lie(io, to, vote),
+            Some(vote) => hand.lie(io, [to], vote),
             None => self.primary.send(hand, to, message, io),
         }
     }

@@ -20,13 +20,9 @@ impl Behaviour for DoubleVoter {
         match second_vote(hand, &vote) {
             Some(second) => {
                 let misled = hand.peers().len() / 2;
-                for hearer in hand.peers().take(misled) {
-                    hand.lie(io, hearer, second.clone());
-                }
+                hand.lie(io, hand.peers().take(misled), second.clone());
                 io.vote(vote);
-                for hearer in hand.peers().skip(misled) {
-                    hand.lie(io, hearer, second.clone());
-                }
+                hand.lie(io, hand.peers().skip(misled), second.clone());
             }
             None => io.vote(vote),
         }

@@ -29,13 +29,11 @@ impl Behaviour for FarSeer {
             return;
         }
         let slot = slot.unwrap_or(Slot(1));
-        for peer in hand.peers() {
-            for vote in far_votes(hand, view, slot) {
-                hand.lie(io, peer, vote);
-            }
-            for message in absurdities() {
-                io.send(peer, message);
-            }
+        for vote in far_votes(hand, view, slot) {
+            hand.lie(io, hand.peers(), vote);
+        }
+        for message in absurdities() {
+            io.broadcast(message);
         }
     }
 }

@@ -28,10 +28,8 @@ impl Behaviour for Forger {
             return;
         }
         let slot = slot.unwrap_or(Slot(1));
-        for peer in hand.peers() {
-            for message in forgeries(hand, view, slot) {
-                io.send(peer, message);
-            }
+        for message in forgeries(hand, view, slot) {
+            io.broadcast(message);
         }
     }
 }

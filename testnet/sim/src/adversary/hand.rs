@@ -127,10 +127,14 @@ impl Hand {
         }
     }
 
-    /// A vote beside the one that the core cast, to `hearer` alone. The own core never hears of it.
-    pub fn lie(&self, io: &mut dyn Io, hearer: ReplicaId, vote: Vote) {
+    /// A vote beside the one that the core cast, to `hearers` alone; signed once. The own core never hears of it.
+    pub fn lie(&self, io: &mut dyn Io, hearers: impl IntoIterator<Item = ReplicaId>, vote: Vote) {
         match self.sign(vote) {
-            Ok((_, message)) => io.send(hearer, message),
+            Ok((_, message)) => {
+                for hearer in hearers {
+                    io.send(hearer, message.clone());
+                }
+            }
             // Only a NEW-VIEW can be too long, and an honest replica would not have said it either.
             Err(CodecError::TooLong { .. } | CodecError::Malformed(_)) => {}
         }

@@ -48,7 +48,7 @@ impl LyingCheckpointer {
 
     fn tell(&self, hand: &Hand, to: ReplicaId, truth: Checkpoint, io: &mut dyn Io) {
         for checkpoint in self.told(hand, to, truth) {
-            hand.lie(io, to, Vote::Checkpoint(checkpoint));
+            hand.lie(io, [to], Vote::Checkpoint(checkpoint));
         }
     }
 }

@@ -66,7 +66,7 @@ impl LyingNewPrimary {
 
     fn tell(&self, hand: &Hand, to: ReplicaId, truth: &NewViewDraft, io: &mut dyn Io) {
         for draft in self.told(hand, to, truth) {
-            hand.lie(io, to, Vote::NewView(Box::new(draft)));
+            hand.lie(io, [to], Vote::NewView(Box::new(draft)));
         }
     }
 
@@ -88,9 +88,7 @@ impl Behaviour for LyingNewPrimary {
             Vote::ViewChange(own) if self.hides() && hand.leads(own.view) && hand.strikes(own.view, None) => {
                 let hidden = Vote::ViewChange(Box::new(nothing(own.view)));
                 hand.tell(io, vote, []);
-                for peer in hand.peers() {
-                    hand.lie(io, peer, hidden.clone());
-                }
+                hand.lie(io, hand.peers(), hidden.clone());
             }
             _ => io.vote(vote),
         }
@@ -107,7 +105,7 @@ impl Behaviour for LyingNewPrimary {
                     && hand.leads(own.statement.view)
                     && hand.strikes(own.statement.view, None) =>
             {
-                hand.lie(io, to, Vote::ViewChange(Box::new(nothing(own.statement.view))));
+                hand.lie(io, [to], Vote::ViewChange(Box::new(nothing(own.statement.view))));
             }
             _ => io.send(to, message),
         }

@@ -57,7 +57,7 @@ impl LyingViewChanger {
             (true, false) => vec![lie, truth.clone()],
         };
         for claim in said {
-            hand.lie(io, to, Vote::ViewChange(Box::new(claim)));
+            hand.lie(io, [to], Vote::ViewChange(Box::new(claim)));
         }
     }
 }

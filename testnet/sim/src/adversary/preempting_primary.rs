@@ -40,7 +40,7 @@ impl PreemptingPrimary {
         for due in order {
             let (other, batch) = self.other(due);
             if other != *due {
-                hand.lie(io, hearer, Vote::PrePrepare(other));
+                hand.lie(io, [hearer], Vote::PrePrepare(other));
                 bodies.extend(batch.map(|batch| Message::Batch { slot: due.slot, batch }));
             }
         }

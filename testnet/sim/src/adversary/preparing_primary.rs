@@ -23,9 +23,7 @@ impl Behaviour for PreparingPrimary {
         };
         io.vote(vote);
         for own in own.iter().filter(|own| hand.strikes(own.view, Some(own.slot))) {
-            for peer in hand.peers() {
-                hand.lie(io, peer, Vote::Prepare(own.prepare()));
-            }
+            hand.lie(io, hand.peers(), Vote::Prepare(own.prepare()));
         }
     }
 }

@@ -66,7 +66,7 @@ impl Behaviour for RecantingPrimary {
         let said = said.filter(|said| self.before.get(&to).is_some_and(|last| (said.view, said.slot) <= *last));
         match said.and_then(|said| Some((said, self.others.get(&(said.view, said.slot))?))) {
             Some((said, other)) => {
-                hand.lie(io, to, Vote::PrePrepare(PrePrepare { digest: *other.digest(), ..said }));
+                hand.lie(io, [to], Vote::PrePrepare(PrePrepare { digest: *other.digest(), ..said }));
                 io.send(to, Message::Batch { slot: said.slot, batch: other.clone() });
             }
             None => io.send(to, message),

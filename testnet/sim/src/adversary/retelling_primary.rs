@@ -165,11 +165,11 @@ impl Behaviour for RetellingPrimary {
 impl Story {
     /// Pre-prepare, body, and the COMMIT: whoever prepares this story finds the primary's vote there already.
     fn tell(&self, hand: &Hand, hearer: ReplicaId, io: &mut dyn Io) {
-        hand.lie(io, hearer, Vote::PrePrepare(self.pre_prepare));
+        hand.lie(io, [hearer], Vote::PrePrepare(self.pre_prepare));
         if let Some(batch) = &self.batch {
             io.send(hearer, Message::Batch { slot: self.pre_prepare.slot, batch: batch.clone() });
         }
-        hand.lie(io, hearer, Vote::Commit(self.pre_prepare.commit()));
+        hand.lie(io, [hearer], Vote::Commit(self.pre_prepare.commit()));
     }
 }
 

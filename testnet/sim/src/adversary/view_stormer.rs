@@ -29,9 +29,7 @@ impl ViewStormer {
         for _ in 0..BURST {
             self.asked = self.asked.wrapping_add(1);
             let view = View(hand.view().0.saturating_add(FAR).saturating_add(self.asked));
-            for peer in hand.peers() {
-                hand.lie(io, peer, Vote::ViewChange(Box::new(nothing(view))));
-            }
+            hand.lie(io, hand.peers(), Vote::ViewChange(Box::new(nothing(view))));
         }
     }
 }
