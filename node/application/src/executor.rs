@@ -3,7 +3,7 @@
 use crate::application::{Application, Context};
 use crate::change::{Meta, StateChange};
 use crate::clients::{remember, remembered, slide};
-use crate::limits::{Halt, Halted, Limits, Meter, SMALL_RESULT_BYTES};
+use crate::limits::{Halt, Halted, Limits, Meter, SMALL_RESULT_BYTES, Work};
 use crate::overlay::Overlay;
 use crate::reply::{OperationResult, Outcome, Reply};
 use crate::state::{StateError, StateReader};
@@ -147,8 +147,8 @@ impl<A: Application> Executor<A> {
         Ok(commands)
     }
 
-    /// Runs a command's operations in order. Its results share `result_bytes`; small ones are free, so that a bundle of many
-    /// writes never fails for the sum of its answers.
+    /// Runs a command's operations in order. They share one budget of work. Its results share `result_bytes`; small ones are free, so that a
+    /// bundle of many writes never fails for the sum of its answers.
     fn run(
         &mut self,
         state: &dyn StateReader,
@@ -158,11 +158,12 @@ impl<A: Application> Executor<A> {
     ) -> Result<Reply, ExecuteError> {
         let Identity { client, sequence } = command.identity();
         let mut left = self.limits.result_bytes;
+        let mut work = self.limits.command(command.operation_count());
         let mut results = Bounded::new();
         for (place, operation) in command.operations().enumerate() {
             let result_bytes = left.max(SMALL_RESULT_BYTES);
             let context = Context { slot, client, sequence, operation: place, result_bytes };
-            let result = self.operate(state, overlay, &operation, &context)?;
+            let result = self.operate(state, overlay, &operation, &context, &mut work)?;
             if let OperationResult::Done(bytes) = &result
                 && bytes.len() > SMALL_RESULT_BYTES
             {
@@ -180,11 +181,13 @@ impl<A: Application> Executor<A> {
         overlay: &mut Overlay,
         operation: &[u8],
         context: &Context,
+        work: &mut Work,
     ) -> Result<OperationResult, ExecuteError> {
-        let meter = Meter::new(self.limits, self.limits.operation);
+        let meter = Meter::new(self.limits, *work);
         let savepoint = overlay.savepoint();
         let application = &mut self.application;
         let answer = catch(|| application.execute(&mut StateView::new(state, overlay, &meter), operation, context));
+        *work = meter.left();
         let result = judge(meter, answer, context.result_bytes)?;
         if !matches!(result, OperationResult::Done(_)) {
             overlay.rollback(savepoint);

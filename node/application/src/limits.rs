@@ -1,4 +1,7 @@
-//! What one operation may cost. Counted in bytes and entries, never timed, so every replica stops at the same place.
+//! What a command may cost. Counted in bytes and entries, never timed, so every replica stops at the same place.
+//!
+//! The operations of a command share one budget: a bundle of reads of large values costs as little to send as one of small ones, and would
+//! hold up every replica for as many times as it has operations.
 
 use crate::state::StateError;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -16,7 +19,16 @@ pub const SMALL_RESULT_BYTES: usize = 16;
 /// What a read or write costs besides its bytes, so that empty ones are not free.
 pub const ACCESS_BYTES: u64 = 64;
 
-/// Work of one operation or query.
+/// What any command may read, however few operations it has: a transaction can compare and replace the longest values.
+const READ_BYTES: u64 = 1 << 20;
+/// What each of its operations adds.
+const READ_BYTES_EACH: u64 = 1 << 10;
+/// Entries that any command may pass.
+const ENTRIES: u64 = 512;
+/// What each of its operations adds.
+const ENTRIES_EACH: u64 = 4;
+
+/// Work of a command's operations together, or of one query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
     /// Bytes of keys and values read, and [`ACCESS_BYTES`] for each read.
@@ -38,31 +50,40 @@ pub struct Limits {
     pub result_bytes: usize,
     /// Answer to one query, in bytes. Queries are not remembered, so it may hold the longest value.
     pub answer_bytes: usize,
-    /// What one operation may do. A slot may do as much as often as the genesis lets a batch hold operations.
-    pub operation: Work,
+    /// Bytes that one command may write; see [`Work::written_bytes`].
+    pub written_bytes: u64,
     /// What one query may do.
     pub query: Work,
 }
 
 impl Limits {
-    /// Of a chain with these parameters. An operation of the key-value store writes about its own bytes and has at least six
+    /// Of a chain with these parameters. A command of the key-value store writes about its own bytes and has at least six
     /// for each write, so 16 times `max_command_bytes` is room for any, [`ACCESS_BYTES`] included.
     #[must_use]
     pub const fn new(parameters: &Parameters) -> Self {
-        let command_bytes = parameters.max_command_bytes as u64;
-        let operation = Work { read_bytes: 1 << 20, written_bytes: command_bytes * 16, entries: 512 };
         Self {
             key_bytes: KEY_BYTES,
             value_bytes: VALUE_BYTES,
             result_bytes: parameters.max_result_bytes as usize,
             answer_bytes: 1 << 20,
-            operation,
+            written_bytes: parameters.max_command_bytes as u64 * 16,
             query: Work { read_bytes: 4 << 20, written_bytes: 0, entries: 4096 },
+        }
+    }
+
+    /// What a command of so many operations may do: reads of 1 MiB and 1 KiB for each operation, 512 entries of scans and 4 for each operation.
+    #[must_use]
+    pub const fn command(&self, operations: u32) -> Work {
+        let operations = operations as u64;
+        Work {
+            read_bytes: READ_BYTES + operations * READ_BYTES_EACH,
+            written_bytes: self.written_bytes,
+            entries: ENTRIES + operations * ENTRIES_EACH,
         }
     }
 }
 
-/// Which limit an operation met.
+/// Which limit an operation met. What it met of its command's [`Work`] is used up for the operations behind it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub enum Limit {
     /// [`Limits::key_bytes`].
@@ -82,9 +103,9 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Self::KeyBytes => "the key is too long",
             Self::ValueBytes => "the value is too long",
-            Self::ReadBytes => "it reads too many bytes",
-            Self::WrittenBytes => "it writes too many bytes",
-            Self::Entries => "it scans too many entries",
+            Self::ReadBytes => "its command reads too many bytes",
+            Self::WrittenBytes => "its command writes too many bytes",
+            Self::Entries => "its command scans too many entries",
         })
     }
 }
@@ -103,7 +124,7 @@ pub(crate) enum Halt {
     State(StateError),
 }
 
-/// Counts the work of one operation. What ended it stays: an application that goes on changes nothing.
+/// Counts the work of one operation against what its command has left. What ended it stays: an application that goes on changes nothing.
 #[derive(Debug)]
 pub(crate) struct Meter {
     limits: Limits,
@@ -114,6 +135,11 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) const fn new(limits: Limits, budget: Work) -> Self {
         Self { limits, left: Cell::new(budget), halt: OnceCell::new() }
+    }
+
+    /// What is left for the operations behind this one.
+    pub(crate) const fn left(&self) -> Work {
+        self.left.get()
     }
 
     /// What ended the operation, if anything did.
@@ -135,10 +161,26 @@ impl Meter {
         if value.len() > self.limits.value_bytes { Err(self.halt(Halt::Limit(Limit::ValueBytes))) } else { Ok(()) }
     }
 
+    /// One read, with what is known of its bytes before it is done.
     pub(crate) fn read(&self, bytes: usize) -> Result<(), Halted> {
+        self.read_on(bytes as u64 + ACCESS_BYTES)
+    }
+
+    /// The bytes that a read has brought.
+    pub(crate) fn has_read(&self, bytes: usize) -> Result<(), Halted> {
+        self.read_on(bytes as u64)
+    }
+
+    fn read_on(&self, bytes: u64) -> Result<(), Halted> {
         let mut left = self.left.get();
-        let fits = spend(&mut left.read_bytes, bytes as u64 + ACCESS_BYTES);
+        let fits = spend(&mut left.read_bytes, bytes);
         self.settle(fits, left, Limit::ReadBytes)
+    }
+
+    /// Before a scan reads anything.
+    pub(crate) fn begin_scan(&self) -> Result<(), Halted> {
+        self.read(0)?;
+        if self.left.get().entries == 0 { Err(self.halt(Halt::Limit(Limit::Entries))) } else { Ok(()) }
     }
 
     pub(crate) fn write(&self, bytes: usize) -> Result<(), Halted> {
@@ -159,12 +201,8 @@ impl Meter {
     }
 
     fn settle(&self, fits: bool, left: Work, limit: Limit) -> Result<(), Halted> {
-        if fits {
-            self.left.set(left);
-            Ok(())
-        } else {
-            Err(self.halt(Halt::Limit(limit)))
-        }
+        self.left.set(left);
+        if fits { Ok(()) } else { Err(self.halt(Halt::Limit(limit))) }
     }
 
     /// The first reason stays.
@@ -174,12 +212,9 @@ impl Meter {
     }
 }
 
+/// Whether it fitted; if not, nothing is left.
 fn spend(left: &mut u64, amount: u64) -> bool {
-    match left.checked_sub(amount) {
-        Some(rest) => {
-            *left = rest;
-            true
-        }
-        None => false,
-    }
+    let fits = *left >= amount;
+    *left = left.saturating_sub(amount);
+    fits
 }

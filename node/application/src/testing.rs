@@ -106,7 +106,7 @@ pub fn operate<A: Application>(
     operation: &[u8],
 ) -> Result<Bytes, Halted> {
     let limits = limits();
-    let meter = Meter::new(limits, limits.operation);
+    let meter = Meter::new(limits, limits.command(1));
     application.execute(&mut StateView::new(base, overlay, &meter), operation, &context(limits.result_bytes))
 }
 

@@ -33,8 +33,9 @@ impl<'a> StateSnapshot<'a> {
     /// [`Halted`] if the operation met a limit or the state cannot be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Halted> {
         self.meter.check_key(key)?;
+        self.meter.read(key.len())?;
         let value = self.meter.guard(self.overlay.get(self.base, Space::Application, key))?;
-        self.meter.read(key.len() + value.as_ref().map_or(0, Bytes::len))?;
+        self.meter.has_read(value.as_ref().map_or(0, Bytes::len))?;
         Ok(value)
     }
 
@@ -46,7 +47,7 @@ impl<'a> StateSnapshot<'a> {
     pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize, bytes: usize) -> Result<Page, Halted> {
         self.meter.check_key(prefix)?;
         self.meter.check_key(after.unwrap_or_default())?;
-        self.meter.read(0)?;
+        self.meter.begin_scan()?;
         let mut scan = self.overlay.scan(self.base, Space::Application, prefix, after, limit.saturating_add(1));
         let mut page = Page::default();
         let mut left = bytes;

@@ -4,14 +4,39 @@
 use super::*;
 use crate::change::recompute;
 use crate::clients::{cached_reply, client_windows};
-use crate::limits::Limit;
+use crate::kv::{Action, KeyValue, Operation};
+use crate::limits::{ACCESS_BYTES, Limit, VALUE_BYTES};
 use crate::memory::MemoryState;
 use crate::state::Space;
-use crate::testing::{Chain, Failing, INTERVAL, Probe, WINDOW, client, command, done, limits, results};
+use crate::testing::{Chain, Failing, INTERVAL, Probe, WINDOW, client, command, done, limits, results, state_of};
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use varangian_crypto::{Parameters, encode, sha256};
+
+/// Counts reads.
+struct Counted<'a> {
+    inner: &'a MemoryState,
+    reads: &'a Cell<usize>,
+}
+
+impl StateReader for Counted<'_> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        self.reads.update(|reads| reads + 1);
+        self.inner.get(space, key)
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
+        self.reads.update(|reads| reads + 1);
+        self.inner.scan(space, prefix, after, limit)
+    }
+}
 
 fn remembered_sequences(state: &MemoryState, seed: u8) -> BTreeSet<u64> {
     let prefix = [b"r", client(seed).client_key().as_bytes().as_slice()].concat();
@@ -122,6 +147,38 @@ fn an_application_cannot_outrun_a_limit_or_make_one_up() {
         OperationResult::ApplicationFault,
     ];
     assert_eq!(results(&reply), expected);
+}
+
+/// A bundle of reads of a large value costs little to send. What it makes replicas read does not grow with it as its operations do.
+#[test]
+fn the_operations_of_a_command_share_one_budget() {
+    let value = vec![b'v'; VALUE_BYTES];
+    let state = state_of([(&b"large"[..], value.as_slice()), (b"a", b""), (b"b", b"")]);
+    let reads = Cell::new(0);
+    let counted = Counted { inner: &state, reads: &reads };
+    let mut chain = Chain::new(KeyValue);
+    let get = |key: &[u8]| Operation::from(Action::get(key).unwrap()).encode();
+    let scan = Operation::from(Action::scan(b"large", None, 10).unwrap()).encode();
+    let mut bundle = |operations: Vec<Bytes>| {
+        let sequence = chain.executor.meta().slot.0 + 1;
+        let operations: Vec<&[u8]> = operations.iter().map(|operation| &**operation).collect();
+        let execution = chain.decide(vec![command(&client(1), sequence, &operations)]);
+        let executed = chain.executor.execute(&counted, &execution).unwrap();
+        (results(&executed.replies[0]), reads.replace(0))
+    };
+    let refused = OperationResult::LimitExceeded(Limit::ReadBytes);
+    let (results, reads) = bundle(vec![get(b"large"); 4096]);
+    // 1 MiB and 4 KiB times 1024: so many and the one that goes beyond; nothing is read for those behind it.
+    let fit = (5 << 20) / (VALUE_BYTES + 5 + ACCESS_BYTES as usize);
+    assert_eq!(results.iter().position(|result| *result == refused), Some(fit));
+    assert!(results[fit..].iter().all(|result| *result == refused), "whoever comes behind gets nothing");
+    // The client table reads a few rows of its own.
+    assert!((fit + 1..fit + 8).contains(&reads), "{reads} reads for {fit} values");
+    let (results, reads) = bundle(vec![scan; 512]);
+    assert_eq!(results[511], refused);
+    assert!(reads < 16, "{reads} reads for {} scans", results.len());
+    let (results, _) = bundle(vec![get(b"a"); 4096]);
+    assert!(results.iter().all(|result| matches!(result, OperationResult::Done(_))), "small ones fit, all of them");
 }
 
 #[test]

@@ -128,6 +128,6 @@ fn the_limits_leave_room_for_the_largest_legal_command() {
     let limits = Limits::new(&parameters);
     // The smallest write of a key-value operation takes six bytes of its command and is charged for its key and the access.
     let writes = u64::from(parameters.max_command_bytes) / 6;
-    assert!(writes * (ACCESS_BYTES + 1) <= limits.operation.written_bytes);
-    assert!(limits.operation.read_bytes >= 2 * (VALUE_BYTES + KEY_BYTES) as u64);
+    assert!(writes * (ACCESS_BYTES + 1) <= limits.command(1).written_bytes);
+    assert!(limits.command(1).read_bytes >= 2 * (VALUE_BYTES + KEY_BYTES) as u64);
 }
