@@ -1,7 +1,9 @@
 //! Throughput with one malicious replica of four over throughput with none.
+//!
+//! All replicas share one machine, so what the attacker itself computes is missing to the others: how much that is stands beside its share.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -10,6 +12,7 @@ use varangian_sim::adversary::{ATTACKS, Kind, Plan};
 
 use super::{at_least_one, median, steady};
 use crate::bench::row::{self, Row};
+use crate::bench::usage::Usage;
 use crate::load::Load;
 use crate::testnet::Testnet;
 use crate::up::spinner;
@@ -47,6 +50,13 @@ enum Role {
     Primary,
 }
 
+/// One run.
+struct Run {
+    row: Row,
+    /// Cores that the attacker used beyond what the others did on average.
+    excess: f64,
+}
+
 /// One attack's figures.
 #[derive(Debug, Serialize)]
 struct Line {
@@ -58,6 +68,8 @@ struct Line {
     operations_per_second: f64,
     /// Longest time without an acknowledgement, in milliseconds, the median.
     worst_gap_ms: f64,
+    /// Cores that the attacker used beyond what an honest replica did, the median.
+    excess_cores: f64,
 }
 
 impl Role {
@@ -91,7 +103,7 @@ pub async fn run(args: &AttacksArgs) -> anyhow::Result<()> {
         Plan::parse(attack)?;
     }
     let bar = spinner("");
-    let mut rows: BTreeMap<&str, Vec<(f64, Row)>> = BTreeMap::new();
+    let mut rows: BTreeMap<&str, Vec<(f64, Run)>> = BTreeMap::new();
     for pair in 0..args.pairs {
         let mut before = measure(args, None).await?;
         for group in attacks.chunks(BETWEEN) {
@@ -101,16 +113,18 @@ pub async fn run(args: &AttacksArgs) -> anyhow::Result<()> {
                 attacked.push((attack, measure(args, Some(attack)).await.with_context(|| attack.clone())?));
             }
             let after = measure(args, None).await?;
-            let clean = f64::midpoint(before.operations_per_second, after.operations_per_second);
-            for (attack, row) in attacked {
-                rows.entry(attack).or_default().push((row.operations_per_second / clean, row));
+            let clean = f64::midpoint(before.row.operations_per_second, after.row.operations_per_second);
+            for (attack, run) in attacked {
+                rows.entry(attack).or_default().push((run.row.operations_per_second / clean, run));
             }
             before = after;
         }
     }
     bar.finish_and_clear();
     if !args.json {
-        println!("| attack | median share of the clean run | pairs | ops/s | worst gap |\n|-|-|-|-|-|");
+        println!(
+            "| attack | median share of the clean run | pairs | ops/s | worst gap | cores above an honest one |\n|-|-|-|-|-|-|"
+        );
     }
     for attack in &attacks {
         let line = Line::new(attack, rows.remove(attack.as_str()).unwrap_or_default());
@@ -119,12 +133,13 @@ pub async fn run(args: &AttacksArgs) -> anyhow::Result<()> {
         } else {
             let pairs: Vec<String> = line.shares.iter().map(|share| format!("{share:.2}")).collect();
             println!(
-                "| {} | {:.2} | {} | {:.0} | {:.0} ms |",
+                "| {} | {:.2} | {} | {:.0} | {:.0} ms | {:.2} |",
                 line.attack,
                 line.median,
                 pairs.join(" "),
                 line.operations_per_second,
-                line.worst_gap_ms
+                line.worst_gap_ms,
+                line.excess_cores
             );
         }
     }
@@ -132,37 +147,57 @@ pub async fn run(args: &AttacksArgs) -> anyhow::Result<()> {
 }
 
 impl Line {
-    fn new(attack: &str, rows: Vec<(f64, Row)>) -> Self {
-        let of = |what: fn(&Row) -> f64| median(rows.iter().map(|(_, row)| what(row)).collect());
+    fn new(attack: &str, rows: Vec<(f64, Run)>) -> Self {
+        let of = |what: fn(&Run) -> f64| median(rows.iter().map(|(_, run)| what(run)).collect());
         Self {
             attack: attack.to_owned(),
             median: median(rows.iter().map(|(share, _)| *share).collect()),
-            operations_per_second: of(|row| row.operations_per_second),
-            worst_gap_ms: of(|row| row.worst_gap_ms),
+            operations_per_second: of(|run| run.row.operations_per_second),
+            worst_gap_ms: of(|run| run.row.worst_gap_ms),
+            excess_cores: of(|run| run.excess),
             shares: rows.into_iter().map(|(share, _)| share).collect(),
         }
     }
 }
 
 /// One run on a network of its own, attacked from its first command on or not.
-async fn measure(args: &AttacksArgs, attack: Option<&String>) -> anyhow::Result<Row> {
+async fn measure(args: &AttacksArgs, attack: Option<&String>) -> anyhow::Result<Run> {
     let attacks = attack.map(|attack| (args.role.replica(), attack.clone())).into_iter().collect();
     let (mut net, _files) = Testnet::scratch(&attacks).await?;
     // As primary it is measured from the beginning: what it costs to be rid of it is part of the figure.
     let warmup = if args.role == Role::Primary { 0 } else { args.warmup };
     let load = Load { warmup: Duration::from_secs(warmup), ..steady() };
     let pids: Vec<u32> = net.ids().into_iter().filter_map(|id| net.pid(id)).collect();
+    let cores = || -> anyhow::Result<Vec<Usage>> { pids.iter().map(|pid| Usage::of(&[*pid])).collect() };
+    let (began, before) = (Instant::now(), cores()?);
     let row = row::measure(&net.network()?, &pids, &load, Duration::from_secs(args.seconds)).await?;
+    let (seconds, after) = (began.elapsed().as_secs_f64(), cores()?);
     net.stop().await?;
-    Ok(row)
+    let used: Vec<f64> =
+        before.into_iter().zip(after).map(|(before, after)| (after - before).cpu.as_secs_f64() / seconds).collect();
+    let excess = excess(&used, usize::from(args.role.replica()));
+    Ok(Run { row, excess })
+}
+
+/// What one uses beyond the others' mean.
+#[expect(clippy::cast_precision_loss, reason = "replicas are few")]
+fn excess(used: &[f64], one: usize) -> f64 {
+    let own = used.get(one).copied().unwrap_or(f64::NAN);
+    own - (used.iter().sum::<f64>() - own) / (used.len() - 1) as f64
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::Role;
+    use super::{Role, excess};
     use varangian_sim::adversary::{ATTACKS, Plan};
+
+    #[test]
+    fn what_one_uses_stands_beside_the_others_mean() {
+        assert!((excess(&[0.2, 0.3, 0.4, 0.9], 3) - 0.6).abs() < 1e-9);
+        assert!((excess(&[0.2, 0.2], 0)).abs() < 1e-9);
+    }
 
     /// Whoever lies in view changes takes care that there is one.
     #[test]
