@@ -10,7 +10,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use thiserror::Error;
 use varangian_application::{
-    Application, ExecuteError, Executor, Limits, Meta, Space, StateError, StateReader, cached_reply, client_windows,
+    Application, ExecuteError, Executor, Limits, Meta, PageLimit, Space, StateError, StateReader, cached_reply,
+    client_windows,
 };
 use varangian_consensus::{Executed, Execution, Identity, Slot};
 use varangian_crypto::{CodecError, Parameters, decode, encode};
@@ -100,9 +101,9 @@ impl StateReader for Reader<'_> {
         space: Space,
         prefix: &[u8],
         after: Option<&[u8]>,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
-        let limit = Limit { entries: limit, bytes: usize::MAX };
+        let limit = Limit { entries: limit.entries, bytes: limit.bytes };
         let page = self.0.scan_prefix(Self::table(space), prefix, after, limit).map_err(StateError::new)?;
         Ok(page.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
     }

@@ -22,6 +22,9 @@ use crate::layout::Layout;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+/// A table with so many deletions among so many entries is compacted.
+const DELETIONS: usize = 2048;
+const DELETIONS_AMONG: usize = 4096;
 
 /// How much memory, log and background work a store may use. The defaults suit ten replicas on one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +90,10 @@ impl Tuning {
         rocks.set_arena_block_size(64 * KIB);
         rocks.set_target_file_size_base(self.options.table_bytes);
         rocks.set_max_bytes_for_level_base(4 * self.options.table_bytes);
+        if family == Family::State {
+            // Scans pass what is deleted until compaction has removed it: a table with many deletions in a row is compacted soon.
+            rocks.add_compact_on_deletion_collector_factory(DELETIONS_AMONG, DELETIONS, 0.5);
+        }
         rocks.set_compression_type(match family {
             Family::Batches | Family::State | Family::Clients => DBCompressionType::Lz4,
             // Signatures and digests do not compress.

@@ -1,6 +1,6 @@
 //! Consistent reads of what execution wrote.
 
-use rocksdb::{Direction, IteratorMode, Snapshot};
+use rocksdb::{PrefixRange, Snapshot};
 
 use crate::error::StoreError;
 use crate::keys::{self, Family, Table};
@@ -61,24 +61,28 @@ impl View<'_> {
         limit: Limit,
     ) -> Result<Vec<Pair>, StoreError> {
         let start = after.filter(|after| *after > prefix).unwrap_or(prefix);
-        let mode = IteratorMode::From(start, Direction::Forward);
+        // Bounded, so that it does not run on over whatever was deleted behind the prefix.
+        let mut options = uncached();
+        options.set_iterate_range(PrefixRange(prefix));
+        let mut entries = self.snapshot.raw_iterator_cf_opt(self.store.family(table.family())?, options);
+        entries.seek(start);
         let mut page = Vec::new();
         let mut left = limit.bytes;
-        for item in self.snapshot.iterator_cf_opt(self.store.family(table.family())?, uncached(), mode) {
-            let (key, value) = item.map_err(|error| self.store.failed("reading", error))?;
-            if !key.starts_with(prefix) || page.len() >= limit.entries {
-                break;
+        // An entry is loaded when the iterator comes to it: it goes no further than it must.
+        while page.len() < limit.entries
+            && let Some((key, value)) = entries.item()
+        {
+            if after.is_none_or(|after| key > after) {
+                let size = key.len() + value.len();
+                if size > left && !page.is_empty() {
+                    break;
+                }
+                left = left.saturating_sub(size);
+                page.push((key.to_vec(), value.to_vec()));
             }
-            if after.is_some_and(|after| *key <= *after) {
-                continue;
-            }
-            let size = key.len() + value.len();
-            if size > left && !page.is_empty() {
-                break;
-            }
-            left = left.saturating_sub(size);
-            page.push((key.into(), value.into()));
+            entries.next();
         }
+        entries.status().map_err(|error| self.store.failed("reading", error))?;
         Ok(page)
     }
 }

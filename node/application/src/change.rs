@@ -5,13 +5,13 @@
 //! stored with each slot's change, so a crash leaves state and accumulator of the same slot.
 
 use crate::overlay::Overlay;
-use crate::state::{Space, StateError, StateReader};
+use crate::state::{PageLimit, Space, StateError, StateReader};
 use bytes::Bytes;
 use varangian_consensus::Slot;
 use varangian_crypto::{CodecError, Digest, StateDigest, decode, encode};
 
 /// Entries read at a time when the digest is computed anew.
-const PAGE: usize = 64;
+const PAGE: PageLimit = PageLimit { entries: 1024, bytes: 1 << 20 };
 
 /// A key and its new value; `None` deletes it.
 pub type Write = (Bytes, Option<Bytes>);
@@ -116,13 +116,11 @@ pub fn recompute(state: &dyn StateReader) -> Result<StateDigest, StateError> {
         let mut after: Option<Bytes> = None;
         loop {
             let page = state.scan(space, &[], after.as_deref(), PAGE)?;
+            let Some((last, _)) = page.last() else { break };
             for (key, value) in &page {
                 digest.add(space.namespace(), key, value);
             }
-            match page.last() {
-                Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
-                _ => break,
-            }
+            after = Some(last.clone());
         }
     }
     Ok(digest)

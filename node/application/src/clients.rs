@@ -8,15 +8,15 @@
 use crate::executor::ExecuteError;
 use crate::overlay::{Overlay, Step};
 use crate::reply::Reply;
-use crate::state::{Space, StateReader};
+use crate::state::{PageLimit, Space, StateReader};
 use bytes::Bytes;
 use varangian_consensus::{ClientWindow, Identity, Sequence};
 use varangian_crypto::{ClientKey, decode, encode};
 
 const ROW: u8 = b'w';
 const REPLY: u8 = b'r';
-/// Rows read at a time.
-const PAGE: usize = 256;
+/// Rows, or replies, read at a time.
+const PAGE: PageLimit = PageLimit { entries: 256, bytes: 1 << 20 };
 
 /// The reply that a command got when it ran; `None` if no command of this identity ran, or its reply is forgotten.
 ///
@@ -35,15 +35,14 @@ pub fn client_windows(state: &dyn StateReader) -> Result<Vec<(ClientKey, ClientW
     let mut after: Option<Bytes> = None;
     loop {
         let page = state.scan(Space::Client, &[ROW], after.as_deref(), PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(windows) };
+        let last = last.clone();
         for (key, value) in &page {
             let client =
                 decode(key.get(1..).unwrap_or_default()).map_err(|_| ExecuteError::Damaged("a client's key"))?;
             windows.push((client, row(value)?));
         }
-        match page.last() {
-            Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
-            _ => return Ok(windows),
-        }
+        after = Some(last);
     }
 }
 
@@ -102,7 +101,8 @@ fn replies_between(
     let distance = usize::try_from(floor.saturating_sub(old)).unwrap_or(usize::MAX);
     let (after, last) = (reply_key(client, old), reply_key(client, floor));
     let prefix = &last[..last.len() - size_of::<Sequence>()];
-    let mut scan = overlay.scan(state, Space::Client, prefix, Some(&after), distance);
+    let page = PageLimit { entries: distance.min(PAGE.entries), ..PAGE };
+    let mut scan = overlay.scan(state, Space::Client, prefix, Some(&after), page);
     let mut keys = Vec::new();
     while keys.len() < distance
         && let Some(step) = scan.next()?

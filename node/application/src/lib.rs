@@ -40,5 +40,5 @@ pub use kv::KeyValue;
 pub use limits::{Halted, Limit, Limits, Work};
 pub use memory::MemoryState;
 pub use reply::{OperationResult, Outcome, Reply};
-pub use state::{Space, StateError, StateReader};
+pub use state::{PageLimit, Space, StateError, StateReader};
 pub use view::{Page, StateSnapshot, StateView};

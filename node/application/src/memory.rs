@@ -1,7 +1,7 @@
 //! A state in memory: for simulators and tests.
 
 use crate::change::{Meta, StateChange};
-use crate::state::{Space, StateError, StateReader};
+use crate::state::{PageLimit, Space, StateError, StateReader};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -51,14 +51,24 @@ impl StateReader for MemoryState {
         space: Space,
         prefix: &[u8],
         after: Option<&[u8]>,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
         let start = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
         let entries = self.entries(space).range::<[u8], _>((start, Bound::Unbounded));
-        let entries = entries.take_while(|(key, _)| key.starts_with(prefix)).take(limit);
-        Ok(entries.map(|(key, value)| (key.clone(), value.clone())).collect())
+        let entries = entries.take_while(|(key, _)| key.starts_with(prefix)).take(limit.entries);
+        let mut page = Vec::new();
+        let mut left = limit.bytes;
+        for (key, value) in entries {
+            let size = key.len() + value.len();
+            if size > left && !page.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(size);
+            page.push((key.clone(), value.clone()));
+        }
+        Ok(page)
     }
 }

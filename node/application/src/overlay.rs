@@ -1,13 +1,10 @@
 //! A slot's writes over the state below, with savepoints, and reads that see both.
 
-use crate::state::{Space, StateError, StateReader};
+use crate::state::{PageLimit, Space, StateError, StateReader};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque, btree_map};
 use std::iter::Peekable;
 use std::ops::Bound;
-
-/// Entries fetched from the state below at a time: at most 8 MiB of the longest values.
-const PAGE: usize = 32;
 
 /// Keys with their new value; `None` deletes.
 type Writes = BTreeMap<Bytes, Option<Bytes>>;
@@ -73,14 +70,14 @@ impl Overlay {
         self.writes
     }
 
-    /// Entries whose key begins with `prefix` and is greater than `after`, in byte order. About `expected` will be taken.
+    /// Entries whose key begins with `prefix` and is greater than `after`, in byte order; of the state below a page of this size at a time.
     pub(crate) fn scan<'a>(
         &'a self,
         base: &'a dyn StateReader,
         space: Space,
         prefix: &'a [u8],
         after: Option<&[u8]>,
-        expected: usize,
+        page: PageLimit,
     ) -> Scan<'a> {
         let start = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
@@ -93,7 +90,8 @@ impl Overlay {
             written: self.writes[space.index()].range::<[u8], _>((start, Bound::Unbounded)).peekable(),
             below: VecDeque::new(),
             fetched_to: Some(after.map(Bytes::copy_from_slice)),
-            page: expected.clamp(1, PAGE),
+            page,
+            bytes: 0,
         }
     }
 }
@@ -107,7 +105,9 @@ pub(crate) struct Scan<'a> {
     below: VecDeque<(Bytes, Bytes)>,
     /// Where the next page of the state below begins; `None` when there are no more.
     fetched_to: Option<Option<Bytes>>,
-    page: usize,
+    page: PageLimit,
+    /// See [`Self::take_bytes`].
+    bytes: usize,
 }
 
 /// One step of a scan, so that the caller can count deleted entries too.
@@ -135,9 +135,18 @@ impl Scan<'_> {
             }
         }
         Ok(self.written.next().map(|(key, value)| match value {
-            Some(value) => Step::Entry(key.clone(), value.clone()),
+            Some(value) => {
+                self.bytes += key.len() + value.len();
+                Step::Entry(key.clone(), value.clone())
+            }
             None => Step::Deleted,
         }))
+    }
+
+    /// Bytes of keys and values that were read since this was asked last, whether they have come out as entries, will, or are hidden by what
+    /// this slot wrote.
+    pub(crate) const fn take_bytes(&mut self) -> usize {
+        std::mem::replace(&mut self.bytes, 0)
     }
 
     /// Sees to it that the first entry below is known, if there is one.
@@ -147,9 +156,8 @@ impl Scan<'_> {
         }
         let Some(after) = self.fetched_to.take() else { return Ok(()) };
         let page = self.base.scan(self.space, self.prefix, after.as_deref(), self.page)?;
-        if page.len() == self.page {
-            self.fetched_to = page.last().map(|(key, _)| Some(key.clone()));
-        }
+        self.fetched_to = page.last().map(|(key, _)| Some(key.clone()));
+        self.bytes += page.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
         self.below = page.into();
         Ok(())
     }

@@ -33,6 +33,15 @@ impl Space {
     }
 }
 
+/// How much one page of a scan may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimit {
+    /// Most entries.
+    pub entries: usize,
+    /// Most bytes of keys and values; the first entry is there even if it is larger.
+    pub bytes: usize,
+}
+
 /// The state below cannot be read: the disk failed, not the application. Fatal for the replica.
 #[derive(Debug, Error)]
 #[error("the state cannot be read: {0}; stop this replica and check its disk")]
@@ -53,7 +62,8 @@ pub trait StateReader {
     /// [`StateError`] if it cannot be read.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StateError>;
 
-    /// The first `limit` entries in byte order whose key begins with `prefix` and is greater than `after`.
+    /// The first entries in byte order whose key begins with `prefix` and is greater than `after`: at most `limit.entries`, and no more than
+    /// `limit.bytes` of keys and values, but at least one if there is one. No entry is the end.
     ///
     /// # Errors
     /// [`StateError`] if they cannot be read.
@@ -62,6 +72,6 @@ pub trait StateReader {
         space: Space,
         prefix: &[u8],
         after: Option<&[u8]>,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Vec<(Bytes, Bytes)>, StateError>;
 }

@@ -8,7 +8,7 @@ use crate::limits::{Halted, Limits, Meter};
 use crate::memory::MemoryState;
 use crate::overlay::Overlay;
 use crate::reply::{OperationResult, Outcome, Reply};
-use crate::state::{Space, StateError, StateReader};
+use crate::state::{PageLimit, Space, StateError, StateReader};
 use crate::view::{StateSnapshot, StateView};
 use bytes::Bytes;
 use std::cell::Cell;
@@ -144,7 +144,7 @@ impl StateReader for Failing<'_> {
         space: Space,
         prefix: &[u8],
         after: Option<&[u8]>,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
         self.pass()?;
         self.inner.scan(space, prefix, after, limit)

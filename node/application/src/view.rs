@@ -2,8 +2,11 @@
 
 use crate::limits::{Halted, Meter};
 use crate::overlay::{Overlay, Step};
-use crate::state::{Space, StateReader};
+use crate::state::{PageLimit, Space, StateReader};
 use bytes::Bytes;
+
+/// Entries that a scan fetches from the state below at a time.
+const PAGE: usize = 32;
 
 /// Entries of a scan, in byte order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,10 +51,16 @@ impl<'a> StateSnapshot<'a> {
         self.meter.check_key(prefix)?;
         self.meter.check_key(after.unwrap_or_default())?;
         self.meter.begin_scan()?;
-        let mut scan = self.overlay.scan(self.base, Space::Application, prefix, after, limit.saturating_add(1));
+        // No more is fetched at a time than can come out, so that what is read and paid for is about what is of use.
+        let affordable = usize::try_from(self.meter.left().read_bytes).unwrap_or(usize::MAX);
+        let fetch = PageLimit { entries: limit.saturating_add(1).min(PAGE), bytes: bytes.min(affordable) };
+        let mut scan = self.overlay.scan(self.base, Space::Application, prefix, after, fetch);
         let mut page = Page::default();
         let mut left = bytes;
-        while let Some(step) = self.meter.guard(scan.next())? {
+        loop {
+            let step = self.meter.guard(scan.next())?;
+            self.meter.has_read(scan.take_bytes())?;
+            let Some(step) = step else { break };
             self.meter.pass_entry()?;
             let Step::Entry(key, value) = step else { continue };
             let size = key.len() + value.len();
@@ -59,7 +68,6 @@ impl<'a> StateSnapshot<'a> {
                 page.more = true;
                 break;
             }
-            self.meter.read(size)?;
             left = left.saturating_sub(size);
             page.entries.push((key, value));
         }

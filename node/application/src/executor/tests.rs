@@ -7,7 +7,7 @@ use crate::clients::{cached_reply, client_windows};
 use crate::kv::{Action, KeyValue, Operation};
 use crate::limits::{ACCESS_BYTES, Limit, VALUE_BYTES};
 use crate::memory::MemoryState;
-use crate::state::Space;
+use crate::state::{PageLimit, Space};
 use crate::testing::{Chain, Failing, INTERVAL, Probe, WINDOW, client, command, done, limits, results, state_of};
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -31,7 +31,7 @@ impl StateReader for Counted<'_> {
         space: Space,
         prefix: &[u8],
         after: Option<&[u8]>,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Vec<(Bytes, Bytes)>, StateError> {
         self.reads.update(|reads| reads + 1);
         self.inner.scan(space, prefix, after, limit)
@@ -177,6 +177,11 @@ fn the_operations_of_a_command_share_one_budget() {
     let (results, reads) = bundle(vec![scan; 512]);
     assert_eq!(results[511], refused);
     assert!(reads < 16, "{reads} reads for {} scans", results.len());
+    // What is fetched is paid for, whether it comes out or not.
+    let beside = Operation::from(Action::scan(b"", None, 0).unwrap()).encode();
+    let (results, reads) = bundle(vec![beside; 4096]);
+    assert_eq!(results[4095], OperationResult::LimitExceeded(Limit::Entries));
+    assert!(reads < 200, "{reads} reads");
     let (results, _) = bundle(vec![get(b"a"); 4096]);
     assert!(results.iter().all(|result| matches!(result, OperationResult::Done(_))), "small ones fit, all of them");
 }

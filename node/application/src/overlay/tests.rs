@@ -39,9 +39,10 @@ fn scan_all(
     base: &dyn StateReader,
     prefix: &[u8],
     after: Option<&[u8]>,
-    page: usize,
+    entries: usize,
 ) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut scan = overlay.scan(base, Space::Application, prefix, after, page);
+    // Few bytes, so that pages end by either.
+    let mut scan = overlay.scan(base, Space::Application, prefix, after, PageLimit { entries, bytes: 6 });
     let mut entries = Vec::new();
     while let Some(step) = scan.next().unwrap() {
         if let Step::Entry(key, value) = step {

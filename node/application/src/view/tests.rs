@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::limits::{ACCESS_BYTES, Halt, KEY_BYTES, Limit, Limits, VALUE_BYTES, Work};
+use crate::limits::{ACCESS_BYTES, Halt, KEY_BYTES, Limit, Limits, SCAN_ENTRIES, VALUE_BYTES, Work};
 use crate::memory::MemoryState;
 use crate::testing::{limits, state_of};
 
@@ -44,7 +44,7 @@ fn each_limit_ends_the_operation_one_past_it() {
     assert_eq!(limit(write(ACCESS_BYTES + 2), |view| view.put(b"a", "12")), Some(Limit::WrittenBytes));
     assert_eq!(limit(write(ACCESS_BYTES - 1), |view| view.delete(b"")), Some(Limit::WrittenBytes));
 
-    let pass = |entries| Work { entries, ..PLENTY };
+    let pass = |entries| Work { entries: SCAN_ENTRIES + entries, ..PLENTY };
     assert_eq!(limit(pass(3), |view| view.scan(b"", None, 10, 1000).map(drop)), None);
     assert_eq!(limit(pass(2), |view| view.scan(b"", None, 10, 1000).map(drop)), Some(Limit::Entries));
     // What this slot deleted is passed too, or a scan over many deletions would cost nothing.
