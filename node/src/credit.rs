@@ -15,8 +15,14 @@ use varangian_net::{Bucket, Rate};
 const INVALID: Rate = Rate { burst: 32, per_second: 4 };
 /// Votes of one peer for what is far from here.
 const FAR: Rate = Rate { burst: 128, per_second: 32 };
-/// For so long one that sent too many invalid messages is not listened to.
+/// For so long one that sent too many invalid messages is not listened to; twice as long each further time, up to [`DEAF_CAP`].
 const DEAF: Duration = Duration::from_secs(1);
+/// At most.
+const DEAF_CAP: Duration = Duration::from_secs(64);
+/// What an invalid message counts.
+pub const INVALID_MESSAGE: u32 = 1;
+/// What a body with an invalid command counts: up to as many checks of signatures as a batch holds operations went into it.
+pub const INVALID_BODY: u32 = INVALID.burst;
 
 /// See the module. Shared by the core, which moves on, and the verifying threads.
 #[derive(Debug)]
@@ -31,6 +37,8 @@ struct Account {
     invalid: Bucket,
     far: Bucket,
     deaf_until: Option<Instant>,
+    /// The last time, for so long.
+    deaf_for: Duration,
 }
 
 impl Credit {
@@ -63,14 +71,16 @@ impl Credit {
         near || self.account(peer).is_some_and(|mut account| account.far.take(&FAR, 1, now))
     }
 
-    /// A message of `peer` was not valid; whether it is not listened to from now on, for a while.
-    pub fn was_invalid(&self, peer: ReplicaId, now: Instant) -> bool {
-        let Some(mut account) = self.account(peer) else { return true };
-        let used_up = !account.invalid.take(&INVALID, 1, now);
-        if used_up {
-            account.deaf_until = Some(now + DEAF);
+    /// A message of `peer` was not valid; until when it is not listened to, if that was too much.
+    pub fn was_invalid(&self, peer: ReplicaId, count: u32, now: Instant) -> Option<Instant> {
+        let mut account = self.account(peer)?;
+        if account.invalid.take(&INVALID, count, now) {
+            return None;
         }
-        used_up
+        account.deaf_for = account.deaf_for.saturating_mul(2).clamp(DEAF, DEAF_CAP);
+        let until = now + account.deaf_for;
+        account.deaf_until = Some(until);
+        Some(until)
     }
 
     fn account(&self, peer: ReplicaId) -> Option<MutexGuard<'_, Account>> {
@@ -97,13 +107,25 @@ mod tests {
     #[test]
     fn who_sends_what_is_invalid_is_heard_again_later() {
         let (credit, start) = (Credit::new(4), Instant::now());
-        let sent = (1..).find(|_| credit.was_invalid(PEER, start)).unwrap();
-        assert_eq!(sent, 33);
+        let sent = |now| (1..).find_map(|sent| Some((sent, credit.was_invalid(PEER, INVALID_MESSAGE, now)?))).unwrap();
+        assert_eq!(sent(start), (33, start + DEAF));
         assert!(!credit.listens(PEER, start) && credit.listens(OTHER, start));
         let later = start + DEAF;
         assert!(credit.listens(PEER, later));
-        assert_eq!((1..).find(|_| credit.was_invalid(PEER, later)).unwrap(), 5, "four a second from then on");
+        assert_eq!(sent(later), (5, later + 2 * DEAF), "four a second from then on, and longer each time");
+        let last = (0..9).map(|_| sent(later).1).last().unwrap();
+        assert_eq!(last, later + DEAF_CAP);
         assert!(!credit.listens(ReplicaId(9), start), "nobody");
+    }
+
+    /// One in eight seconds is no fault of many: two at once are.
+    #[test]
+    fn invalid_bodies_are_dear() {
+        let (credit, start) = (Credit::new(4), Instant::now());
+        assert_eq!(credit.was_invalid(PEER, INVALID_BODY, start), None);
+        assert!(credit.was_invalid(PEER, INVALID_BODY, start + Duration::from_secs(7)).is_some());
+        assert_eq!(credit.was_invalid(OTHER, INVALID_BODY, start), None);
+        assert_eq!(credit.was_invalid(OTHER, INVALID_BODY, start + Duration::from_secs(8)), None);
     }
 
     #[test]

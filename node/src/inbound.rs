@@ -4,6 +4,7 @@
 //! waits for it; its inbox fills; its peers are held back. Nothing is queued without a bound.
 
 use crate::core::CoreHandle;
+use crate::credit::{INVALID_BODY, INVALID_MESSAGE};
 use crate::desk::{self, Desk};
 use crate::metrics::Metrics;
 use crate::thread;
@@ -12,9 +13,9 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use varangian_consensus::{Input, Message};
+use varangian_consensus::{Delivery, Input, Message};
 use varangian_crypto::{Committee, ReplicaId};
-use varangian_net::{ClientEvent, Inbox, MeshEvent, MeshInbox};
+use varangian_net::{ClientEvent, Inbox, Mesh, MeshEvent, MeshInbox};
 
 /// What the threads work with.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct Inbound {
     pub committee: Arc<Committee>,
     /// Where inputs go.
     pub core: CoreHandle,
+    /// Peers.
+    pub mesh: Arc<Mesh>,
     /// Clients.
     pub desk: Arc<Desk>,
     /// Counters.
@@ -92,7 +95,7 @@ impl Inbound {
                     Ok(message) => message,
                     Err(error) => {
                         tracing::warn!(%from, %error, "a peer's frame is not a message");
-                        return self.invalid(from, "frame", now);
+                        return self.invalid(from, "frame", INVALID_MESSAGE, now);
                     }
                 };
                 self.metrics.received(message.name());
@@ -101,20 +104,28 @@ impl Inbound {
                     return self.metrics.refused("far");
                 }
                 match self.metrics.verifying(|| message.verify(&self.committee)) {
-                    Ok(delivery) => self.core.input(Input::Message { from, delivery }),
+                    Ok(delivery) => {
+                        let dear = matches!(delivery, Delivery::InvalidBatch { .. });
+                        // It may be the proof against a primary.
+                        self.core.input(Input::Message { from, delivery });
+                        if dear {
+                            self.invalid(from, name, INVALID_BODY, now);
+                        }
+                    }
                     Err(error) => {
                         tracing::warn!(%from, message = name, %error, "a peer's message is not valid");
-                        self.invalid(from, name, now);
+                        self.invalid(from, name, INVALID_MESSAGE, now);
                     }
                 }
             }
         }
     }
 
-    fn invalid(&self, from: ReplicaId, what: &'static str, now: Instant) {
+    fn invalid(&self, from: ReplicaId, what: &'static str, count: u32, now: Instant) {
         self.metrics.refused(what);
-        if self.core.credit.was_invalid(from, now) {
-            tracing::warn!(%from, "so much of it was invalid that this peer is not listened to for a while");
+        if let Some(until) = self.core.credit.was_invalid(from, count, now) {
+            tracing::warn!(%from, seconds = (until - now).as_secs(), "so much of it was invalid that this peer is not listened to for a while");
+            self.mesh.unhear(from, until.into());
         }
     }
 }

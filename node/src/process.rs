@@ -29,7 +29,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use varangian_application::KeyValue;
 use varangian_consensus::{Config, RecoverError};
-use varangian_crypto::{Committee, Parameters, ReplicaId};
+use varangian_crypto::{Committee, Parameters, ReplicaId, parameters::FRAME_OVERHEAD_BYTES};
 use varangian_net::{ClientServer, Mesh, MeshConfig, MeshLimits, NetError, ServiceConfig, ServiceLimits, Transport};
 use varangian_runner::{Io, Runner};
 use varangian_storage::{Options, Store, StoreError};
@@ -182,6 +182,7 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
     let inbound = Inbound {
         committee,
         core: core.clone(),
+        mesh: mesh.clone(),
         desk: desk.clone(),
         metrics: metrics.clone(),
         runtime: Handle::current(),
@@ -326,9 +327,11 @@ fn mesh_limits(parameters: &Parameters, committee: &Committee, settings: &Settin
     votes.queue_bytes = votes.queue_bytes.max(4 * votes.max_frame);
     votes.inbox_bytes = votes.inbox_bytes.max(votes.max_frame);
     let mut bulk = defaults.bulk;
-    bulk.max_frame = largest;
-    bulk.queue_bytes = bulk.queue_bytes.max(2 * largest);
-    bulk.inbox_bytes = bulk.inbox_bytes.max(largest);
+    // Bodies, and twice as large: what is too large is a proof against the primary that pre-prepared it, up to some size.
+    let body = 2 * (u64::from(parameters.max_batch_bytes) + FRAME_OVERHEAD_BYTES);
+    bulk.max_frame = usize::try_from(body).unwrap_or(largest).min(largest);
+    bulk.queue_bytes = bulk.queue_bytes.max(2 * bulk.max_frame);
+    bulk.inbox_bytes = bulk.inbox_bytes.max(bulk.max_frame);
     MeshLimits { transport, votes, bulk, ..defaults }
 }
 

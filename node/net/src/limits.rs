@@ -80,7 +80,8 @@ pub struct MeshLimits {
     pub votes: LaneLimits,
     /// The lane of bodies, certificates and snapshots.
     pub bulk: LaneLimits,
-    /// Events of a lane, over all peers, that wait for the node.
+    /// Events of a lane, over all peers, that wait for the node. Few: peers wait in turn for a place, and an honest one's vote stands behind whatever
+    /// is in the queue already.
     pub inbox_frames: usize,
     /// Time from the first byte of a frame to its last.
     pub frame_deadline: Duration,
@@ -99,7 +100,7 @@ pub struct ServiceLimits {
     pub admission: AdmissionLimits,
     /// One connection: its frames, its unsent replies, its bytes in flight to the node.
     pub connection: LaneLimits,
-    /// Events of all connections that wait for the node.
+    /// Events of all connections that wait for the node. Few, as those of peers.
     pub inbox_frames: usize,
     /// Bytes of all connections that wait for the node; at least one connection's share.
     pub inbox_bytes: usize,
@@ -153,7 +154,7 @@ impl Default for MeshLimits {
             },
             votes: LaneLimits { max_frame: 1 << 20, queue_frames: 8192, queue_bytes: 8 << 20, inbox_bytes: 4 << 20 },
             bulk: LaneLimits { max_frame: 16 << 20, queue_frames: 1024, queue_bytes: 64 << 20, inbox_bytes: 32 << 20 },
-            inbox_frames: 4096,
+            inbox_frames: 8,
             frame_deadline: Duration::from_secs(60),
             redial_first: Duration::from_millis(10),
             redial_cap: Duration::from_secs(1),
@@ -185,7 +186,7 @@ impl Default for ServiceLimits {
                 queue_bytes: 2 << 20,
                 inbox_bytes: 2 << 20,
             },
-            inbox_frames: 4096,
+            inbox_frames: 64,
             inbox_bytes: 64 << 20,
             shared_bytes: 64 << 20,
             frame_deadline: Duration::from_secs(10),

@@ -4,11 +4,17 @@
 //! is a hello with the ids of sender and receiver. A dialler learns only by it that it was accepted, since its
 //! handshake ends before the other side has judged its key; so nothing counts as connected before the hello.
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, SendStream};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout},
+};
 use varangian_crypto::ReplicaId;
 
 use crate::{
@@ -43,6 +49,8 @@ pub(crate) struct Peer {
     votes: LaneState,
     bulk: LaneState,
     pub(crate) gauge: PeerGauge,
+    /// Nothing of this peer is read before.
+    unheard_until: Mutex<Option<Instant>>,
 }
 
 /// A connection whose peer has proved its key and said hello.
@@ -72,7 +80,20 @@ impl LaneState {
 
 impl Peer {
     pub(crate) fn new(id: ReplicaId, votes: LaneState, bulk: LaneState) -> Arc<Self> {
-        Arc::new(Self { id, votes, bulk, gauge: PeerGauge::default() })
+        Arc::new(Self { id, votes, bulk, gauge: PeerGauge::default(), unheard_until: Mutex::default() })
+    }
+
+    /// See [`crate::Mesh::unhear`].
+    pub(crate) fn unhear(&self, until: Instant) {
+        *self.unheard_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    /// Waits as long as this peer is not to be heard.
+    async fn heard(&self) {
+        let until = *self.unheard_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = until {
+            sleep_until(until).await;
+        }
     }
 
     /// Queues a frame whose length was checked.
@@ -240,6 +261,7 @@ async fn read(
     mut reader: FrameReader,
 ) -> Closed {
     loop {
+        peer.heard().await;
         let bytes = match reader.next().await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return ended(connection, Closed::StreamEnded),

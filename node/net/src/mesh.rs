@@ -18,7 +18,7 @@ use quinn::{Connection, Endpoint, VarInt};
 use tokio::{
     sync::{Mutex, mpsc, watch},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use varangian_crypto::{NetworkKey, ReplicaId, SigningKey};
 
@@ -200,6 +200,14 @@ impl Mesh {
             peer.push(lane, frame.clone());
         }
         Ok(())
+    }
+
+    /// Reads nothing that this peer sends before `until`. The connection stays, and what was read already still arrives; QUIC's flow control holds
+    /// the peer back, so that it costs nothing meanwhile.
+    pub fn unhear(&self, peer: ReplicaId, until: Instant) {
+        if let Some(peer) = self.peers.get(&peer) {
+            peer.unhear(until);
+        }
     }
 
     /// Counters of all peers.

@@ -290,6 +290,21 @@ async fn votes_pass_a_node_that_does_not_take_its_bulk() {
 }
 
 #[tokio::test]
+async fn who_is_not_heard_waits() {
+    let ((low, mut low_inbox), (high, _high_inbox)) = pair().await;
+    let until = std::time::Instant::now() + Duration::from_millis(300);
+    low.unhear(R1, until.into());
+    for number in 0..3 {
+        high.send(R0, Lane::Vote, vec![number]).unwrap();
+    }
+    // One that is being waited for already comes through.
+    assert_eq!(event(&mut low_inbox.votes).await, vote(R1, &[0]));
+    assert_eq!(event(&mut low_inbox.votes).await, vote(R1, &[1]));
+    assert!(std::time::Instant::now() >= until);
+    assert_eq!(event(&mut low_inbox.votes).await, vote(R1, &[2]));
+}
+
+#[tokio::test]
 async fn a_peer_cannot_open_more_than_its_two_streams() {
     let (mesh, mut inbox) = mesh(R1, 2, &book([]));
     let bare = Bare::dial(R0, R1, mesh.local_address()).await;
