@@ -48,13 +48,7 @@ fn client_answers(key: ClientKey, signature: Signature) -> Vec<bool> {
     let among = (0..3).map(|place| {
         let mut items = [valid(1), valid(2), valid(3)];
         items[place] = item;
-        match verify_clients(&context(), &items) {
-            Ok(()) => true,
-            Err(culprit) => {
-                assert_eq!(culprit, place);
-                false
-            }
-        }
+        verify_clients(&context(), &items).is_ok()
     });
     let combined = client_signature::batch_holds(&context(), &[item]);
     [single, alone, twice, combined].into_iter().chain(among).collect()

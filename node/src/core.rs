@@ -66,12 +66,12 @@ impl CoreInbox {
     }
 }
 
-/// Both ends, of one replica of `n`.
+/// Both ends, of one replica of `n` whose windows are of this size.
 #[must_use]
-pub fn channel(me: ReplicaId, n: usize) -> (CoreHandle, CoreInbox) {
+pub fn channel(me: ReplicaId, n: usize, window: u64) -> (CoreHandle, CoreInbox) {
     let (outside, outside_inbox) = mpsc::channel(INPUTS);
     let (inside, inside_inbox) = mpsc::unbounded_channel();
-    let credit = Arc::new(Credit::new(n));
+    let credit = Arc::new(Credit::new(n, window));
     let handle = CoreHandle { me, credit: credit.clone(), outside, inside };
     (handle, CoreInbox { credit, outside: outside_inbox, inside: inside_inbox })
 }
@@ -270,7 +270,8 @@ impl<I: Io> Core<I> {
         let replica = self.runner.replica();
         let view = replica.view().0;
         self.desk.set_view(view);
-        self.inbox.credit.stands(replica.view(), replica.stable_slot().plus(replica.config().window));
+        let last = replica.stable_slot().plus(replica.config().window);
+        self.inbox.credit.stands(replica.view(), replica.issued(), last);
         self.metrics.observe(replica, self.connected.len(), self.runner.waiting());
         let quorum = replica.config().quorum();
         if !self.ready && self.connected.len() + 1 >= quorum {

@@ -1,4 +1,4 @@
-//! What a peer may cost for nothing: checks of signatures that nothing can come of.
+//! What a peer may cost for nothing: checks that nothing can come of.
 //!
 //! Honest replicas send nothing that is not valid, and the network proves who sent it. So whoever has sent so much of it is not listened to for a while:
 //! its votes are not needed, or there are more faulty ones than `f`. Votes beyond the window, or of views that are far, are no fault, for this replica
@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use varangian_consensus::{Message, Slot, View};
+use varangian_consensus::{Glance, Message, Slot, View};
 use varangian_crypto::ReplicaId;
 use varangian_net::{Bucket, Rate};
 
@@ -28,7 +28,11 @@ pub const INVALID_BODY: u32 = INVALID.burst;
 #[derive(Debug)]
 pub struct Credit {
     view: AtomicU64,
+    /// Slots up to here have their bodies.
+    issued: AtomicU64,
     last: AtomicU64,
+    /// Slots of a window.
+    window: u64,
     accounts: Vec<Mutex<Account>>,
 }
 
@@ -36,23 +40,58 @@ pub struct Credit {
 struct Account {
     invalid: Bucket,
     far: Bucket,
+    /// Bodies and decided slots that it was asked for and has not sent.
+    asked: u64,
     deaf_until: Option<Instant>,
     /// The last time, for so long.
     deaf_for: Duration,
 }
 
 impl Credit {
-    /// For `n` replicas.
+    /// For `n` replicas with windows of this size.
     #[must_use]
-    pub fn new(n: usize) -> Self {
+    pub fn new(n: usize, window: u64) -> Self {
         let accounts = (0..n).map(|_| Mutex::default()).collect();
-        Self { view: AtomicU64::new(0), last: AtomicU64::new(0), accounts }
+        let at = AtomicU64::new;
+        Self { view: at(0), issued: at(0), last: at(window), window, accounts }
     }
 
-    /// Where this replica stands: its view, and the last slot of its window.
-    pub fn stands(&self, view: View, last: Slot) {
+    /// Where this replica stands: its view, the slots whose bodies it needs no more, and the last slot of its window.
+    pub fn stands(&self, view: View, issued: Slot, last: Slot) {
         self.view.store(view.0, Relaxed);
+        self.issued.store(issued.0, Relaxed);
         self.last.store(last.0, Relaxed);
+    }
+
+    /// `peer` was asked for so many bodies or decided slots. Of what it has not sent a window at most stays open.
+    pub fn asked(&self, peer: ReplicaId, count: u64) {
+        if let Some(mut account) = self.account(peer) {
+            account.asked = account.asked.saturating_add(count).min(self.window);
+        }
+    }
+
+    /// Whether a frame of `peer` may be of use. Bodies come from primaries, or because they were asked for.
+    #[must_use]
+    pub fn may_be_of_use(&self, peer: ReplicaId, frame: Glance) -> bool {
+        if let Glance::Body(slot) = frame {
+            if slot.0 <= self.issued.load(Relaxed) {
+                return false;
+            }
+            // This replica may be about to enter the next view.
+            let (view, n) = (self.view.load(Relaxed), self.accounts.len() as u64);
+            let leads = |view: u64| view % n == u64::from(peer.0);
+            if slot.0 <= self.last.load(Relaxed) && (leads(view) || leads(view.saturating_add(1))) {
+                return true;
+            }
+        }
+        match frame {
+            Glance::Body(_) | Glance::Decided => self.account(peer).is_some_and(|mut account| {
+                let open = account.asked > 0;
+                account.asked = account.asked.saturating_sub(1);
+                open
+            }),
+            Glance::Other => true,
+        }
     }
 
     /// Whether what `peer` sends is looked at.
@@ -105,8 +144,26 @@ mod tests {
     }
 
     #[test]
+    fn bodies_come_from_primaries_or_because_they_were_asked_for() {
+        let credit = Credit::new(4, 20);
+        credit.stands(View(4), Slot(10), Slot(30));
+        let of_use = |peer, slot| credit.may_be_of_use(ReplicaId(peer), Glance::Body(Slot(slot)));
+        for leader in [0, 1] {
+            assert!(of_use(leader, 11) && of_use(leader, 30));
+            assert!(!of_use(leader, 10) && !of_use(leader, 31));
+        }
+        assert!(!of_use(2, 11) && !credit.may_be_of_use(ReplicaId(2), Glance::Decided));
+        assert!(credit.may_be_of_use(ReplicaId(2), Glance::Other));
+        credit.asked(ReplicaId(2), 2);
+        assert!(of_use(2, 11) && credit.may_be_of_use(ReplicaId(2), Glance::Decided) && !of_use(2, 11));
+        assert!(!of_use(3, 11), "somebody else was asked");
+        credit.asked(ReplicaId(2), 1000);
+        assert_eq!((0..1000).filter(|_| of_use(2, 31)).count(), 20);
+    }
+
+    #[test]
     fn who_sends_what_is_invalid_is_heard_again_later() {
-        let (credit, start) = (Credit::new(4), Instant::now());
+        let (credit, start) = (Credit::new(4, 20), Instant::now());
         let sent = |now| (1..).find_map(|sent| Some((sent, credit.was_invalid(PEER, INVALID_MESSAGE, now)?))).unwrap();
         assert_eq!(sent(start), (33, start + DEAF));
         assert!(!credit.listens(PEER, start) && credit.listens(OTHER, start));
@@ -121,7 +178,7 @@ mod tests {
     /// One in eight seconds is no fault of many: two at once are.
     #[test]
     fn invalid_bodies_are_dear() {
-        let (credit, start) = (Credit::new(4), Instant::now());
+        let (credit, start) = (Credit::new(4, 20), Instant::now());
         assert_eq!(credit.was_invalid(PEER, INVALID_BODY, start), None);
         assert!(credit.was_invalid(PEER, INVALID_BODY, start + Duration::from_secs(7)).is_some());
         assert_eq!(credit.was_invalid(OTHER, INVALID_BODY, start), None);
@@ -130,8 +187,8 @@ mod tests {
 
     #[test]
     fn of_what_is_far_so_much_is_checked() {
-        let (credit, now) = (Credit::new(4), Instant::now());
-        credit.stands(View(3), Slot(100));
+        let (credit, now) = (Credit::new(4, 20), Instant::now());
+        credit.stands(View(3), Slot(80), Slot(100));
         let checked = |vote: &Message| (0..1000).filter(|_| credit.is_worth_a_check(PEER, vote, now)).count();
         for near in [vote(0, 1), vote(4, 100)] {
             assert_eq!(checked(&near), 1000);

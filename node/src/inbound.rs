@@ -91,6 +91,9 @@ impl Inbound {
                     self.metrics.refused("out of credit");
                     return;
                 }
+                if !self.core.credit.may_be_of_use(from, Message::glance(&bytes)) {
+                    return self.metrics.refused("unasked body");
+                }
                 let message = match Message::decode(&bytes) {
                     Ok(message) => message,
                     Err(error) => {

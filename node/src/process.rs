@@ -142,7 +142,8 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
 
     let committee = member.committee.clone().with_cache(Arc::new(Proofs::default()));
     let committee = Arc::new(committee.with_client_cache(Arc::new(Proofs::default())));
-    let (core, core_inbox) = core::channel(member.id, member.genesis.replicas().len());
+    let (core, core_inbox) =
+        core::channel(member.id, member.genesis.replicas().len(), member.genesis.parameters().window);
     let desk = Arc::new(Desk::new(server.clone(), committee.clone()));
     let post = Post::new(mesh.clone(), metrics.clone());
     let thread = system("starting a thread");
@@ -170,6 +171,7 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
         post,
         reading,
         executing,
+        credit: core.credit.clone(),
         events: events.clone(),
         metrics: metrics.clone(),
         timers: Vec::new(),

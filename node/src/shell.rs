@@ -1,5 +1,6 @@
 //! The core's shell: whatever it asks for goes to the thread that does it, at once.
 
+use crate::credit::Credit;
 use crate::event::{Event, Events};
 use crate::execute::Executing;
 use crate::metrics::Metrics;
@@ -31,6 +32,8 @@ pub struct Shell {
     pub reading: Reading,
     /// Decided slots.
     pub executing: Executing,
+    /// What peers may send because they were asked.
+    pub credit: Arc<Credit>,
     /// What the outside sees.
     pub events: Arc<Events>,
     /// Counters.
@@ -74,6 +77,13 @@ impl Io for Shell {
     }
 
     fn send(&mut self, to: ReplicaId, message: Message) {
+        match &message {
+            Message::FetchBatch { .. } => self.credit.asked(to, 1),
+            Message::FetchDecided { from, to: last } => {
+                self.credit.asked(to, last.0.saturating_sub(from.0).saturating_add(1));
+            }
+            _ => {}
+        }
         self.post.send(to, &message);
     }
 

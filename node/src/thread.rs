@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_dies_ends_the_process() {
-        let (core, mut inbox) = channel(ReplicaId(0), 4);
+        let (core, mut inbox) = channel(ReplicaId(0), 4, 256);
         assert!(spawn("good", &core, || {}).unwrap().join().is_ok());
         assert_eq!(inbox.fatal(), None);
         assert!(spawn("bad", &core, || panic!("on purpose")).unwrap().join().is_err());

@@ -50,5 +50,8 @@ fn clients_alike() {
     assert!(verify_client(context, &client, &other, &signature).is_err());
     assert!(verify_client(context, &key(202).client_key(), &digest, &signature).is_err());
     assert_eq!(verify_clients(context, &[(client, digest, signature)]), Ok(()));
-    assert_eq!(verify_clients(context, &[(client, digest, signature), (client, other, signature)]), Err(1));
+    assert_eq!(
+        verify_clients(context, &[(client, digest, signature), (client, other, signature)]),
+        Err(VerifyError::BadSignature)
+    );
 }

@@ -130,7 +130,7 @@ impl Verify for Batch {
             let unknown = self.commands.iter().filter(|command| !command.is_known(committee));
             let signed: Vec<_> =
                 unknown.map(|command| (command.client(), *command.digest(), *command.signature())).collect();
-            verify_clients(committee.context(), &signed).map_err(|_| VerifyError::BadSignature)
+            verify_clients(committee.context(), &signed)
         })
     }
 }

@@ -56,7 +56,7 @@ pub use command::{Command, CommandError, Identity};
 pub use config::{Admission, Config};
 pub use effect::{Alarm, Effect, Executed, Execution, Ignored, Input, NewViewDraft, Record, Timer, Vote};
 pub use evidence::{Conflict, Evidence};
-pub use message::{Delivery, Encoded, Message, MessageError, Progress, Status};
+pub use message::{Delivery, Encoded, Glance, Message, MessageError, Progress, Status};
 pub use recovery::RecoverError;
 pub use replica::{Phase, Replica};
 pub use types::{Millis, Sequence, Slot, View};

@@ -223,6 +223,17 @@ pub enum MessageError {
     Truncated,
 }
 
+/// What the first bytes of a frame say of it, before anything in it is decoded or checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glance {
+    /// A body for this slot.
+    Body(Slot),
+    /// A decided slot.
+    Decided,
+    /// Something else, or nothing.
+    Other,
+}
+
 /// A message ready for a stream: a body is never copied behind its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
@@ -306,6 +317,16 @@ impl Message {
                     body: batch.as_ref().map_or_else(Bytes::new, |batch| batch.encoded().clone()),
                 }
             }
+        }
+    }
+
+    /// What a frame begins like: to decode a body and to check it costs far more than to send it.
+    #[must_use]
+    pub fn glance(frame: &[u8]) -> Glance {
+        match frame {
+            [13, slot @ ..] => slot.get(..8).and_then(|slot| decode(slot).ok()).map_or(Glance::Other, Glance::Body),
+            [14, ..] => Glance::Decided,
+            _ => Glance::Other,
         }
     }
 

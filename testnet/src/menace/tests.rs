@@ -189,7 +189,7 @@ fn bad_signatures_are_bad_and_nothing_else_is() {
             let command = Command::decode(encoded).unwrap();
             assert_eq!(command.check(&committee), Err(VerifyError::BadSignature), "{flaw:?}");
             let item = (command.client(), *command.digest(), *command.signature());
-            assert_eq!(verify_clients(committee.context(), &[item]), Err(0), "{flaw:?}: batches say the same");
+            assert!(verify_clients(committee.context(), &[item]).is_err(), "{flaw:?}: batches say the same");
             assert!(keeps_to_its_keys(&command), "{flaw:?}");
         }
     }

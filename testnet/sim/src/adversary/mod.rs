@@ -15,7 +15,7 @@
 //! - A file per behaviour. Primaries: [`silent_primary`], [`retelling_primary`] with its [`telling`]s, [`lying_new_primary`], [`preempting_primary`],
 //!   [`recanting_primary`], [`preparing_primary`]. Whoever keeps things back is a [`muffler`]: [`body_withholder`], [`dark_keeper`], [`crasher`], [`omitter`]; and [`vote_withholder`], [`latecomer`]. Whoever signs too much:
 //!   [`double_voter`], [`amnesiac`], [`far_seer`], [`forger`], [`replayer`], [`view_stormer`], [`lying_view_changer`], [`lying_checkpointer`].
-//!   [`bad_source`] answers badly, and [`colluder`]s share a plan.
+//!   [`bad_source`] answers badly, [`body_flooder`] when nobody asked, and [`colluder`]s share a plan.
 //!
 //! A new one is a file with a type that implements [`Behaviour`], and a row in [`registry`].
 
@@ -23,6 +23,7 @@ pub mod amnesiac;
 pub mod attack;
 pub mod bad_source;
 pub mod behaviour;
+pub mod body_flooder;
 pub mod body_withholder;
 pub mod colluder;
 pub mod crasher;

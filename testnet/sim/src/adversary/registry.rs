@@ -7,6 +7,7 @@
 use super::amnesiac::Amnesiac;
 use super::attack::Kind;
 use super::bad_source::{Answer, BadSource};
+use super::body_flooder::BodyFlooder;
 use super::body_withholder::{BodyWithholder, Receivers};
 use super::colluder::Colluder;
 use super::crasher::Crasher;
@@ -41,7 +42,7 @@ const HIDDEN_CERTIFICATE: &str = "a view change that hides a certificate";
 const TWO_CHECKPOINTS: &str = "two checkpoints for one slot";
 
 /// All kinds, in the order of the table of attacks.
-pub static ATTACKS: [Kind; 51] = [
+pub static ATTACKS: [Kind; 52] = [
     Kind {
         name: "silent",
         description: "sends nothing in the views that it leads",
@@ -158,6 +159,15 @@ pub static ATTACKS: [Kind; 51] = [
         evidence: &[INVALID_BATCH],
         besides: &[],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Huge, Audience::All)),
+    },
+    Kind {
+        name: "junk-bodies",
+        description: "beside each vote, sends everybody a full body that nobody asked for, with one bad signature in it",
+        rows: &[5, 8],
+        defence: "peers' frames wait in turn; who sends one too many is not read for a while, longer each time",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::<BodyFlooder>::default(),
     },
     Kind {
         name: "duplicate",
