@@ -4,16 +4,18 @@ use crate::core::CoreHandle;
 use crate::metrics::Metrics;
 use crate::thread;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use thiserror::Error;
-use varangian_consensus::{Batch, BatchError, Delivery, Message, Slot, Vote};
-use varangian_crypto::{CodecError, Committee, Digest, ReplicaId, Signer, Verify, decode};
+use varangian_consensus::{Batch, BatchError, Delivery, Encoded, Message, Slot, Vote};
+use varangian_crypto::{Committee, Digest, ReplicaId, Signer, Verify};
 use varangian_net::{Frame, Lane, Mesh, NetError};
 use varangian_runner::sign;
 use varangian_storage::{Store, StoreError};
 
-/// Requests of peers that wait to be read from the store; more are dropped, and asked for again.
+/// Requests of one peer that wait to be read from the store; more are dropped, and asked for again. An honest one that is behind asks for a pipeline of
+/// bodies at a time.
 const READS: usize = 64;
 
 /// Sends messages to peers. Never waits.
@@ -33,20 +35,25 @@ impl Post {
     /// To one peer.
     pub fn send(&self, to: ReplicaId, message: &Message) {
         let (lane, frame) = frame(message);
-        self.note(message, self.mesh.send(to, lane, frame));
+        self.note(message.name(), self.mesh.send(to, lane, frame));
+    }
+
+    /// A body or a decided slot to one peer, as it is stored.
+    fn send_stored(&self, to: ReplicaId, name: &'static str, message: Encoded) {
+        self.note(name, self.mesh.send(to, Lane::Bulk, Frame::new(message.head, message.body)));
     }
 
     /// To every peer.
     pub fn broadcast(&self, message: &Message) {
         let (lane, frame) = frame(message);
-        self.note(message, self.mesh.broadcast(lane, frame));
+        self.note(message.name(), self.mesh.broadcast(lane, frame));
     }
 
     /// What cannot be sent is lost, as the network may lose anything; but it should not happen.
-    fn note(&self, message: &Message, sent: Result<(), NetError>) {
-        self.metrics.sent(message.name());
+    fn note(&self, name: &'static str, sent: Result<(), NetError>) {
+        self.metrics.sent(name);
         if let Err(error) = sent {
-            tracing::error!(message = message.name(), %error, "not sent");
+            tracing::error!(message = name, %error, "not sent");
         }
     }
 }
@@ -97,9 +104,21 @@ enum Read {
     Decided { to: ReplicaId, first: Slot, last: Slot },
 }
 
+impl Read {
+    const fn to(&self) -> ReplicaId {
+        match self {
+            Self::Batch { to, .. } | Self::Decided { to, .. } => *to,
+        }
+    }
+}
+
 /// Hands requests to the reading thread.
 #[derive(Clone, Debug)]
-pub struct Reading(SyncSender<Read>);
+pub struct Reading {
+    reads: Sender<Read>,
+    /// Of each replica.
+    waiting: Arc<[AtomicUsize]>,
+}
 
 impl Reading {
     /// Sends a body, or delivers it if it is this replica that wants it.
@@ -113,10 +132,15 @@ impl Reading {
     }
 
     fn push(&self, read: Read) {
-        match self.0.try_send(read) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => tracing::debug!("a peer's request is dropped: too many wait"),
-            Err(TrySendError::Disconnected(_)) => tracing::debug!("the reading thread is gone"),
+        let to = read.to();
+        // This runs on the core's thread alone, so nobody else adds one between the two lines.
+        let Some(waiting) = self.waiting.get(to.index()).filter(|waiting| waiting.load(Relaxed) < READS) else {
+            tracing::debug!(%to, "a peer's request is dropped: too many of it wait");
+            return;
+        };
+        waiting.fetch_add(1, Relaxed);
+        if self.reads.send(read).is_err() {
+            tracing::debug!("the reading thread is gone");
         }
     }
 }
@@ -126,8 +150,6 @@ impl Reading {
 enum ReadError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("a stored certificate is damaged: {0}")]
-    Certificate(#[from] CodecError),
     #[error("a stored body is damaged: {0}")]
     Body(#[from] BatchError),
 }
@@ -152,19 +174,24 @@ pub fn spawn_reading(
     post: Post,
     core: CoreHandle,
 ) -> std::io::Result<(Reading, JoinHandle<()>)> {
-    let (sender, receiver) = sync_channel(READS);
+    let (reads, receiver) = channel();
+    let waiting: Arc<[AtomicUsize]> = committee.quorums().replicas().map(|_| AtomicUsize::new(0)).collect();
+    let reading = Reading { reads, waiting: waiting.clone() };
     let max_bytes =
         u64::from(committee.parameters().max_batch_bytes).saturating_mul(committee.parameters().pipeline_depth);
     let reader = Reader { me, max_bytes, committee, store, post, core };
     let handle = reader.core.clone();
     let thread = thread::spawn("reading", &handle, move || {
         while let Ok(read) = receiver.recv() {
+            if let Some(waiting) = waiting.get(read.to().index()) {
+                waiting.fetch_sub(1, Relaxed);
+            }
             if let Err(error) = reader.serve(read) {
                 return reader.core.fatal(format!("reading for a peer: {error}"));
             }
         }
     })?;
-    Ok((Reading(sender), thread))
+    Ok((reading, thread))
 }
 
 impl Reader {
@@ -175,12 +202,11 @@ impl Reader {
                     tracing::debug!(%slot, %digest, "a body that was asked for is pruned");
                     return Ok(());
                 };
-                let batch = Arc::new(Batch::decode(body)?);
                 if to != self.me {
-                    self.post.send(to, &Message::Batch { slot, batch });
+                    self.post.send_stored(to, "batch", Message::stored_batch(slot, body));
                     return Ok(());
                 }
-                match batch.verify(&self.committee) {
+                match Arc::new(Batch::decode(body)?).verify(&self.committee) {
                     Ok(batch) => self.core.deliver(Delivery::Batch { slot, batch }),
                     Err(error) => {
                         self.core.fatal(format!("the body that was voted for at slot {slot} is damaged: {error}"))
@@ -202,9 +228,7 @@ impl Reader {
             if committed.slot > last.0 {
                 break;
             }
-            let certificate = decode(&committed.certificate)?;
-            let batch = committed.body.map(Batch::decode).transpose()?.map(Arc::new);
-            self.post.send(to, &Message::Decided { certificate, batch });
+            self.post.send_stored(to, "decided", Message::stored_decision(&committed.certificate, committed.body));
         }
         Ok(())
     }

@@ -306,18 +306,28 @@ impl Message {
             Self::FetchDecided { from, to } => kind(10, &(*from, *to)),
             Self::Pruned { oldest } => kind(11, oldest),
             Self::Command(command) => Encoded { head: Bytes::from_static(&[12]), body: command.encoded().clone() },
-            Self::Batch { slot, batch } => Encoded { body: batch.encoded().clone(), ..kind(13, slot) },
+            Self::Batch { slot, batch } => Self::stored_batch(*slot, batch.encoded().clone()),
             Self::Decided { certificate, batch } => {
-                let certificate = encode(certificate);
-                let mut head = Vec::from([14]);
-                head.extend_from_slice(&u32::try_from(certificate.len()).unwrap_or(u32::MAX).to_le_bytes());
-                head.extend_from_slice(&certificate);
-                Encoded {
-                    head: head.into(),
-                    body: batch.as_ref().map_or_else(Bytes::new, |batch| batch.encoded().clone()),
-                }
+                Self::stored_decision(&encode(certificate), batch.as_ref().map(|batch| batch.encoded().clone()))
             }
         }
+    }
+
+    /// [`Message::Batch`] with a body as it is stored: to send it on it need not be decoded.
+    #[must_use]
+    pub fn stored_batch(slot: Slot, body: Bytes) -> Encoded {
+        let mut head = Vec::from([13]);
+        head.extend_from_slice(&encode(&slot));
+        Encoded { head: head.into(), body }
+    }
+
+    /// [`Message::Decided`] with an encoded certificate and a body as they are stored.
+    #[must_use]
+    pub fn stored_decision(certificate: &[u8], body: Option<Bytes>) -> Encoded {
+        let mut head = Vec::from([14]);
+        head.extend_from_slice(&u32::try_from(certificate.len()).unwrap_or(u32::MAX).to_le_bytes());
+        head.extend_from_slice(certificate);
+        Encoded { head: head.into(), body: body.unwrap_or_default() }
     }
 
     /// What a frame begins like: to decode a body and to check it costs far more than to send it.
