@@ -106,7 +106,8 @@ fn what_does_not_recover_is_told_too() {
     let (_, first) = played(&plan(held_up));
     assert!(first.recoveries[0].took < SECOND / 10, "{:?}", first.recoveries);
 
-    let one_back = vec![Deed::Kill(these(&[0])), Deed::Wait(SECOND), Deed::Restart(these(&[1])), Deed::Wait(4 * SECOND)];
+    let one_back =
+        vec![Deed::Kill(these(&[0])), Deed::Wait(SECOND), Deed::Restart(these(&[1])), Deed::Wait(4 * SECOND)];
     for end in [vec![Deed::Kill(these(&[3]))], vec![]] {
         let (_, second) = played(&plan([halt(), one_back.clone(), end].concat()));
         assert!(second.recoveries[0].took >= 4 * SECOND, "{:?}", second.recoveries);

@@ -75,7 +75,11 @@ fn what_is_provable_is_proved_and_what_is_not_is_not() {
             assert!(found.is_subset(&expected), "r{culprit} {}: evidence of {found:?}", kind.name);
             let shown: BTreeSet<_> =
                 if SHOWN_HERE.contains(&kind.name) { expected } else { kind.evidence.iter().copied().collect() };
-            assert!(shown.is_empty() || !found.is_disjoint(&shown), "r{culprit} {}: no evidence of {shown:?}", kind.name);
+            assert!(
+                shown.is_empty() || !found.is_disjoint(&shown),
+                "r{culprit} {}: no evidence of {shown:?}",
+                kind.name
+            );
             println!("r{culprit} {}: {found:?}", kind.name);
         }
     }
