@@ -65,7 +65,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         let attacks: BTreeMap<u16, String> = scenario.attacks.into_iter().map(|(who, how)| (who.0.0, how)).collect();
         up::print_ready(&net, &attacks);
         let network = net.network()?;
-        let mut show = Show::new(net, network, ProgressBar::hidden(), false, scenario.seed);
+        let mut show = Show::new(net, &network, ProgressBar::hidden(), false, scenario.seed)?;
         let supervised = up::supervise(&mut show, false).await;
         show.net.stop().await?;
         supervised?;

@@ -10,7 +10,7 @@
 //! - [`scenario`]: a network, attacks, faults, a load and what must hold, in one file; [`power`]: what a disk may hold after power loss; [`damage`]: disks
 //!   that are not what they were.
 //! - [`timeline`], [`report`]: what was seen over time, and what is left of a run for whoever was not there.
-//! - [`demo`]: the main show; [`bench`], [`robustness`]: figures.
+//! - [`demo`]: the main show; [`bench`], [`robustness`]: figures; [`memory`]: what processes take of it.
 //! - [`up`], [`control`]: a network that stays up, and what can be done to it meanwhile.
 //! - [`cli`]: the command line.
 
@@ -25,6 +25,7 @@ pub mod judge;
 pub mod layout;
 pub mod links;
 pub mod load;
+pub mod memory;
 pub mod menace;
 pub mod power;
 pub mod programs;

@@ -145,7 +145,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         print_ready(&net, &attacks);
     }
     let network = net.network()?;
-    let mut show = Show::new(net, network, ProgressBar::hidden(), args.json, 0);
+    let mut show = Show::new(net, &network, ProgressBar::hidden(), args.json, 0)?;
     let outcome = supervise(&mut show, args.json).await;
     let stopped = show.net.stop().await;
     outcome.and(stopped)?;

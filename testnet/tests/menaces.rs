@@ -163,6 +163,8 @@ async fn menaces_move_neither_view_nor_store_nor_process() {
         expect_accused: BTreeSet::new(),
         may_accuse: BTreeSet::new(),
         max_gap: 2 * Duration::from_millis(PATIENT_MS),
+        turns: Vec::new(),
+        recovers_within: None,
         load: (0, u64::try_from(report.elapsed.as_millis()).unwrap()),
         allow_unresolved: false,
         seed: 0,

@@ -76,6 +76,8 @@ fn verdict(net: &Testnet, journals: &Path, length: u64) {
         expect_accused: BTreeSet::new(),
         may_accuse: BTreeSet::new(),
         max_gap: BOUND,
+        turns: Vec::new(),
+        recovers_within: None,
         load: (0, length),
         seed: 1,
         allow_unresolved: false,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use varangian_testnet::layout::NetworkDir;
+use varangian_testnet::report::Report;
 use varangian_testnet::scenario::format::{Replica, Scenario};
 use varangian_testnet::scenario::play::{Outcome, play};
 use varangian_testnet::scenario::shipped;
@@ -56,4 +57,20 @@ async fn a_step_that_cannot_be_done_ends_the_show_with_a_verdict() {
     assert!(outcome.verdict.passed(), "{outcome}");
     let first = Replica::try_from("r0".to_owned()).unwrap();
     assert!(!outcome.verdict.evidence.proofs.contains_key(&first.0));
+}
+
+/// Where there is nobody whose word counts, there is no verdict, and what happened is told all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_a_verdict_leaves_a_report() {
+    let nobody: String = (0..4).map(|id| format!("attacks.r{id} = \"silent@view=900..\"\n")).collect();
+    let text = format!("name = \"nobody\"\nabout = \"\"\n{nobody}[[step]]\nawait = \"progress\"\n");
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = NetworkDir::new(scratch.path().join("network"));
+    let Err(error) = play(&Scenario::parse(&text).unwrap(), &dir, true).await else { panic!("nobody is honest") };
+    assert!(error.to_string().contains("no replica of this network is honest"), "{error:#}");
+    let report = Report::read(&dir).unwrap();
+    assert_eq!(report.passed, Some(false));
+    assert!(report.remarks[0].starts_with("NO VERDICT: ") && report.remarks[0].contains("is honest"), "{report:?}");
+    assert!(report.happened.iter().any(|happening| happening.what.contains("goes on above")), "{report:?}");
+    assert!(!report.timeline.samples.is_empty());
 }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use varangian_consensus::{Command, Sequence};
@@ -98,30 +99,18 @@ impl Connections {
     /// [`ClientError::NoSuchReplica`]; [`ClientError::Unavailable`] if it does not answer before the deadline.
     pub async fn status(&self, replica: ReplicaId) -> Result<ReplicaStatus, ClientError> {
         let link = self.hub.link(replica).ok_or(ClientError::NoSuchReplica(replica))?;
-        let (mut status, mut changes) = (link.status.subscribe(), self.hub.changes.subscribe());
-        status.mark_unchanged();
+        let mut changes = self.hub.changes.subscribe();
         let answer = tokio::time::timeout(self.hub.options.deadline, async {
-            let mut asked = None;
             loop {
-                let connection = link.connection();
-                if connection.is_some() && connection != asked && link.offer(Outgoing::Status) {
-                    asked = connection;
+                let (asker, answer) = oneshot::channel();
+                if link.connection().is_some()
+                    && link.offer(Outgoing::Status(asker))
+                    && let Ok(status) = answer.await
+                {
+                    return Some(status);
                 }
-                tokio::select! {
-                    changed = status.changed() => {
-                        if changed.is_err() {
-                            return None;
-                        }
-                        if let Some(answer) = status.borrow_and_update().clone() {
-                            return Some(answer);
-                        }
-                    }
-                    changed = changes.changed() => {
-                        if changed.is_err() {
-                            return None;
-                        }
-                    }
-                }
+                // There is no connection, or the question was lost with it.
+                changes.changed().await.ok()?;
             }
         });
         match answer.await {

@@ -1,11 +1,11 @@
 //! What all connections of a process share: the commands on their way, the clients whose replies are wanted, each replica's queue and state.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use varangian_application::{Limits, Reply};
 use varangian_consensus::Command;
 use varangian_crypto::{ClientKey, Committee, ReplicaId, SigningKey};
@@ -42,15 +42,20 @@ pub(crate) enum Outgoing {
     Subscribe(ClientKey),
     /// The same, also if the replica was told: it may have given the place to another connection of this client.
     Resubscribe(ClientKey),
-    /// Where do you stand?
-    Status,
+    /// Where do you stand? And who wants to know.
+    Status(Asker),
 }
+
+/// Who has asked where a replica stands.
+pub(crate) type Asker = oneshot::Sender<ReplicaStatus>;
 
 /// One replica's connection, from the outside.
 pub(crate) struct Link {
     queue: mpsc::Sender<Outgoing>,
     pub(crate) state: watch::Sender<LinkState>,
-    pub(crate) status: watch::Sender<Option<ReplicaStatus>>,
+    /// Who has asked on the present connection and has no answer yet. Answers come in the order of questions, so that none is taken for the answer to a
+    /// later one.
+    questions: Mutex<VecDeque<Option<Asker>>>,
     /// The view that it last named.
     view: AtomicU64,
 }
@@ -165,9 +170,14 @@ impl Hub {
             }
             Response::Status(status) if status.replica == from.0 => {
                 self.learn_view(link, status.view);
-                link.status.send_replace(Some(status));
+                if let Some(asker) = link.asked_first()
+                    && asker.send(status).is_err()
+                {
+                    tracing::trace!(%from, "nobody waits any more for where it stands");
+                }
             }
             Response::Status(status) => {
+                drop(link.asked_first());
                 tracing::warn!(%from, claimed = status.replica, "a replica calls itself another")
             }
             Response::Subscribed { client } => tracing::trace!(%from, %client, "subscribed"),
@@ -246,8 +256,23 @@ impl Hub {
 impl Link {
     fn new(queue: usize) -> (Self, mpsc::Receiver<Outgoing>) {
         let (sender, receiver) = mpsc::channel(queue);
-        let (state, status) = (watch::Sender::new(LinkState::Connecting), watch::Sender::new(None));
-        (Self { queue: sender, state, status, view: AtomicU64::new(0) }, receiver)
+        let state = watch::Sender::new(LinkState::Connecting);
+        (Self { queue: sender, state, questions: Mutex::default(), view: AtomicU64::new(0) }, receiver)
+    }
+
+    /// A question is about to be sent; `None`: nobody waits for its answer.
+    pub(crate) fn asks(&self, asker: Option<Asker>) {
+        locked(&self.questions).push_back(asker);
+    }
+
+    /// Who asked first of those without an answer.
+    fn asked_first(&self) -> Option<Asker> {
+        locked(&self.questions).pop_front().flatten()
+    }
+
+    /// The connection is gone, and whoever asked on it gets no answer.
+    pub(crate) fn forget_questions(&self) {
+        locked(&self.questions).clear();
     }
 
     /// The number of the present connection; `None` while there is none.

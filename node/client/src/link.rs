@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use varangian_crypto::{ClientKey, NetworkKey, ReplicaId};
 use varangian_net::{ClientConnection, ClientEndpoint, ClientReceiver, ClientSender, Frame, NetError, connect};
 
-use crate::hub::{Hub, LinkState, Outgoing, reason};
+use crate::hub::{Asker, Hub, LinkState, Outgoing, reason};
 use crate::protocol::Request;
 
 /// A younger subscription is not made again: a signature for each retransmission would be too many.
@@ -38,6 +38,9 @@ pub(crate) async fn keep(
         hub.set_state(id, LinkState::Down(reason(&error)));
         // What was queued for a lost connection is sent again by those who wait for it.
         while queue.try_recv().is_ok() {}
+        if let Some(link) = hub.link(id) {
+            link.forget_questions();
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(hub.options.redial_cap);
     }
@@ -76,7 +79,7 @@ async fn write(
     queue: &mut mpsc::Receiver<Outgoing>,
 ) -> Result<Never, NetError> {
     let mut subscribed = BTreeMap::new();
-    sender.send(frame(&Request::Status)).await?;
+    ask(hub, id, None, sender).await?;
     for client in hub.clients() {
         subscribe(hub, client, exporter, sender, &mut subscribed).await?;
     }
@@ -98,10 +101,18 @@ async fn write(
                 }
                 subscribe(hub, client, exporter, sender, &mut subscribed).await?;
             }
-            Some(Outgoing::Status) => sender.send(frame(&Request::Status)).await?,
+            Some(Outgoing::Status(asker)) => ask(hub, id, Some(asker), sender).await?,
             None => std::future::pending::<()>().await,
         }
     }
+}
+
+/// Asks where the replica stands.
+async fn ask(hub: &Hub, id: ReplicaId, asker: Option<Asker>, sender: &mut ClientSender) -> Result<(), NetError> {
+    if let Some(link) = hub.link(id) {
+        link.asks(asker);
+    }
+    sender.send(frame(&Request::Status)).await
 }
 
 /// Unless the client is subscribed on this connection already.

@@ -103,6 +103,13 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// When a bound begins to hold that did not hold before.
+    #[must_use]
+    pub fn stabilises(&self) -> Option<Duration> {
+        let late = self.model == Model::PartiallySynchronous;
+        late.then(|| Duration::from_secs_f64(self.stabilises_ms / 1000.0))
+    }
+
     /// A model with a bound of 50 ms that begins to hold after 20 s, where it does not hold always or never.
     #[must_use]
     pub const fn new(model: Model, seed: u64) -> Self {

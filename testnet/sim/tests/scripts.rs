@@ -97,6 +97,23 @@ fn without_a_quorum_nothing_is_decided_and_with_one_it_goes_on() {
     }
 }
 
+/// A standstill that nothing has ended when the next fault comes, or the script is over, has lasted that long at least: nothing hides it.
+#[test]
+fn what_does_not_recover_is_told_too() {
+    let halt = || vec![Deed::Wait(SECOND), Deed::Kill(these(&[1, 2])), Deed::Wait(5 * SECOND)];
+    let back = || vec![Deed::Restart(these(&[1])), Deed::Partition(vec![vec![0, 1], vec![2, 3]])];
+    let held_up = [halt(), back(), vec![Deed::Wait(4 * SECOND), Deed::Heal(Whom::All)]].concat();
+    let (_, first) = played(&plan(held_up));
+    assert!(first.recoveries[0].took < SECOND / 10, "{:?}", first.recoveries);
+
+    let one_back =
+        vec![Deed::Kill(these(&[0])), Deed::Wait(SECOND), Deed::Restart(these(&[1])), Deed::Wait(4 * SECOND)];
+    for end in [vec![Deed::Kill(these(&[3]))], vec![]] {
+        let (_, second) = played(&plan([halt(), one_back.clone(), end].concat()));
+        assert!(second.recoveries[0].took >= 4 * SECOND, "{:?}", second.recoveries);
+    }
+}
+
 /// What does not come about ends the script; what was done until then is judged.
 #[test]
 fn what_does_not_come_about_is_told() {

@@ -1,18 +1,17 @@
 //! What can be wrong with a run, in words that say where to look.
 
-use super::verdict::Grouped;
+pub use super::findings::Findings;
 use serde::{Serialize, Serializer};
-use std::mem::discriminant;
 use std::time::Duration;
 use thiserror::Error;
 use varangian_application::Space;
 use varangian_consensus::{Identity, Slot, View};
 use varangian_crypto::ReplicaId;
 
-/// Findings that are listed; all are counted.
-const LISTED: usize = 10;
-/// Findings of one kind that are listed, so that many of one do not hide another.
-const LISTED_OF_A_KIND: usize = 3;
+/// What is wrong with a checkpoint that is of another history than the log's,
+pub(super) const OTHER_HISTORY: &str = "its history is not that of the log";
+/// or of another state.
+pub(super) const OTHER_STATE: &str = "its state is not that of the replayed log";
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -181,10 +180,12 @@ pub enum Finding {
         /// The last one, in time, that is looked at.
         command: Identity,
     },
-    /// Clients were answered, and none of their histories was searched to an end.
-    #[error("no history of {operations} operations was searched to an end: nothing is known of their order")]
+    /// Clients were answered, and next to nothing of their histories was searched to an end.
+    #[error("only {searched} of {operations} operations were searched to an end: too little is known of their order")]
     Unsearched {
-        /// Of so many operations.
+        /// So many operations were.
+        searched: u64,
+        /// Of so many.
         operations: u64,
     },
     /// The search for an order takes a history for right that was made wrong.
@@ -194,6 +195,14 @@ pub enum Finding {
         what: &'static str,
         /// In whose history.
         key: Vec<u8>,
+    },
+    /// The search for an order has refused no history that was made wrong in this way, though there were some.
+    #[error("the search for an order may be blind: it came to no end on any of {tried} histories with {what}")]
+    Unproven {
+        /// What was made wrong.
+        what: &'static str,
+        /// In so many histories.
+        tried: u64,
     },
     /// A counter is not the sum of what was added to it.
     #[error("{replica}: counter {} is {}, but the additions come to {expected}", key_text(.key), .found.as_deref().unwrap_or("absent"))]
@@ -219,6 +228,18 @@ pub enum Finding {
         /// Until when.
         to_ms: u64,
         /// How long it may be.
+        bound: Duration,
+    },
+    /// What was taken has come back, and nothing was acknowledged for too long.
+    #[error(
+        "what was taken was back at {from_ms} ms of the load's clock, and nothing was acknowledged for {took:?}; the bound is {bound:?}"
+    )]
+    Recovery {
+        /// How long it took, at least.
+        took: Duration,
+        /// Since when.
+        from_ms: u64,
+        /// How long it may take.
         bound: Duration,
     },
     /// Nothing was acknowledged at all.
@@ -280,57 +301,50 @@ pub enum Finding {
     },
 }
 
+impl Finding {
+    /// Whether a fork alone may be the reason: where honest replicas have decided differently, only one of their logs is followed, and clients were told
+    /// of both.
+    pub(super) fn comes_of_a_fork(&self) -> bool {
+        match self {
+            Self::Fork { .. }
+            | Self::History { .. }
+            | Self::Accumulator { .. }
+            | Self::State { .. }
+            | Self::Missing { .. }
+            | Self::WrongSlot { .. }
+            | Self::WrongResults { .. }
+            | Self::Order { .. }
+            | Self::NotLinearizable { .. }
+            | Self::Counter { .. } => true,
+            Self::Checkpoint { reason, .. } => reason == OTHER_HISTORY || reason == OTHER_STATE,
+            Self::Certificate { .. }
+            | Self::Unkept { .. }
+            | Self::Body { .. }
+            | Self::InvalidBatch { .. }
+            | Self::RanTwice { .. }
+            | Self::RejectedRan { .. }
+            | Self::NobodySent { .. }
+            | Self::OtherOperations { .. }
+            | Self::Unsearched { .. }
+            | Self::Blind { .. }
+            | Self::Unproven { .. }
+            | Self::Gap { .. }
+            | Self::Recovery { .. }
+            | Self::Silence
+            | Self::Unresolved(_)
+            | Self::HonestAccused { .. }
+            | Self::UnexpectedlyAccused { .. }
+            | Self::NotAccused(_)
+            | Self::ForkUnproved { .. }
+            | Self::ForkAccusesHonest { .. }
+            | Self::FalseProof { .. } => false,
+        }
+    }
+}
+
 impl Serialize for Finding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-/// What is wrong: the first few, and how many there are.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Findings {
-    listed: Vec<Finding>,
-    total: u64,
-}
-
-impl Findings {
-    /// Adds one.
-    pub fn push(&mut self, finding: Finding) {
-        self.total += 1;
-        let kind = discriminant(&finding);
-        let alike = self.listed.iter().filter(|listed| discriminant(*listed) == kind).count();
-        if self.listed.len() < LISTED && alike < LISTED_OF_A_KIND {
-            self.listed.push(finding);
-        }
-    }
-
-    /// Whether nothing is wrong.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.total == 0
-    }
-
-    /// At most ten of them, and at most three of one kind.
-    #[must_use]
-    pub fn listed(&self) -> &[Finding] {
-        &self.listed
-    }
-
-    /// A line each, and how many are not listed.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.listed.iter().map(ToString::to_string).collect();
-        match self.total - self.listed.len() as u64 {
-            0 => {}
-            more => lines.push(format!("and {} more", Grouped(more))),
-        }
-        lines
-    }
-
-    /// All of them, counted.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.total
     }
 }
 

@@ -29,6 +29,9 @@ use varangian_crypto::sha256;
 const WINDOW_EFFORT: u64 = 400_000;
 /// Effort for all windows: two or three seconds.
 const EFFORT: u64 = 3_000_000;
+/// Of a hundred operations, so many must have been searched to an end, or so many in all: less says next to nothing.
+const LEAST_PERCENT: u64 = 1;
+const ENOUGH: u64 = 1000;
 /// Windows of which a mutation is tried, if the search comes to no end.
 const MUTANTS: usize = 3;
 
@@ -61,10 +64,10 @@ pub(super) fn judge(claims: &Claims, seed: u64, findings: &mut Findings) -> Line
         let command = unexplained_up_to(&window, &mut left);
         findings.push(Finding::NotLinearizable { key: window.key.to_vec(), command });
     }
-    if said.of > 0 && said.samples == 0 {
-        findings.push(Finding::Unsearched { operations: said.of });
+    if said.operations < (said.of * LEAST_PERCENT).div_ceil(100).min(ENOUGH) {
+        findings.push(Finding::Unsearched { searched: said.operations, operations: said.of });
     }
-    said.refused = refuse(&explained, &MUTATIONS, findings);
+    refuse(&explained, &MUTATIONS, &mut said, findings);
     said
 }
 
@@ -85,21 +88,28 @@ fn unexplained_up_to(window: &Window<'_>, left: &mut u64) -> Identity {
     ends[place.min(ends.len() - 1)].1
 }
 
-/// Makes explained histories wrong, and wants each refused. Gives how many were.
-fn refuse(explained: &[Window<'_>], mutations: &[(&'static str, Mutation)], findings: &mut Findings) -> u64 {
-    let mut refused = 0;
+/// Makes explained histories wrong in each way, and wants one of each refused, unless none has anything that can be made wrong so.
+fn refuse(
+    explained: &[Window<'_>],
+    mutations: &[(&'static str, Mutation)],
+    said: &mut Linearizability,
+    findings: &mut Findings,
+) {
     let mut left = EFFORT;
     for &(what, mutate) in mutations {
-        for mutant in explained.iter().filter_map(mutate).take(MUTANTS) {
-            match explain(&mutant.window(), &mut left) {
-                Explained::No => refused += 1,
-                Explained::Yes => findings.push(Finding::Blind { what, key: mutant.key }),
-                Explained::Undecided => continue,
-            }
-            break;
+        let mut undecided = 0;
+        let decided = explained.iter().filter_map(mutate).take(MUTANTS).find_map(|mutant| {
+            let explained = explain(&mutant.window(), &mut left);
+            undecided += u64::from(explained == Explained::Undecided);
+            (explained != Explained::Undecided).then_some((explained, mutant.key))
+        });
+        match decided {
+            Some((Explained::No, _)) => said.refused += 1,
+            Some((_, key)) => findings.push(Finding::Blind { what, key }),
+            None if undecided > 0 => findings.push(Finding::Unproven { what, tried: undecided }),
+            None => said.unmutated.push(what),
         }
     }
-    refused
 }
 
 #[cfg(test)]

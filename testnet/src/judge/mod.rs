@@ -12,12 +12,13 @@
 //! - `safety`, `liveness`, `evidence`: the three judgements.
 //! - `fork`: if honest replicas decided differently, who made them.
 //! - `figures`: how fast it was.
-//! - [`finding`]: what can be wrong; [`verdict`]: what is said in the end.
+//! - [`finding`], `findings`: what can be wrong; [`verdict`]: what is said in the end.
 
 mod claims;
 mod evidence;
 mod figures;
 pub mod finding;
+mod findings;
 mod fork;
 mod linearizability;
 mod liveness;
@@ -44,6 +45,7 @@ use varangian_crypto::{Committee, Genesis, ReplicaId};
 use varangian_storage::StoreError;
 
 pub use finding::{Finding, Findings};
+pub use liveness::Turn;
 pub use verdict::Verdict;
 
 /// What is to be judged. The replicas' processes have ended.
@@ -61,6 +63,10 @@ pub struct Case {
     pub may_accuse: BTreeSet<ReplicaId>,
     /// Longest time without an acknowledgement while the load was on.
     pub max_gap: Duration,
+    /// What was taken and given back meanwhile, and when, in milliseconds of the journals' clock, in the order of time.
+    pub turns: Vec<(u64, Turn)>,
+    /// Longest time to an acknowledgement after something was given back; `None`: not judged.
+    pub recovers_within: Option<Duration>,
     /// When the load began and ended, in milliseconds of the journals' clock.
     pub load: (u64, u64),
     /// Of what is sampled.

@@ -2,7 +2,7 @@
 
 use super::JudgeError;
 use super::claims::{Claims, Fate, Sums};
-use super::finding::{Finding, Findings};
+use super::finding::{Finding, Findings, OTHER_HISTORY, OTHER_STATE};
 use super::replay::Replay;
 use super::stores::{Honest, Log};
 use super::verdict::{Linearizability, Safety};
@@ -163,10 +163,8 @@ fn compare_checkpoint(
     let Some(stable) = replica.stable.as_ref().filter(|stable| stable.statement.slot == slot) else { return };
     let reason = match stable.check(committee) {
         Err(error) => error.to_string(),
-        Ok(()) if stable.statement.history != replay.meta().history => "its history is not that of the log".to_owned(),
-        Ok(()) if stable.statement.state != replay.meta().state.digest() => {
-            "its state is not that of the replayed log".to_owned()
-        }
+        Ok(()) if stable.statement.history != replay.meta().history => OTHER_HISTORY.to_owned(),
+        Ok(()) if stable.statement.state != replay.meta().state.digest() => OTHER_STATE.to_owned(),
         Ok(()) => return,
     };
     findings.push(Finding::Checkpoint { replica: replica.id, slot, reason });

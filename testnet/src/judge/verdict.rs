@@ -40,7 +40,7 @@ pub struct Safety {
 }
 
 /// How much of the clients' histories was searched for an order that explains it, without the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Linearizability {
     /// Parts of the histories of single keys that were searched to an end.
     pub samples: u64,
@@ -54,6 +54,8 @@ pub struct Linearizability {
     pub left_out: u64,
     /// Histories that were made wrong on purpose, and refused.
     pub refused: u64,
+    /// What could not be made wrong, because there was nothing of the kind.
+    pub unmutated: Vec<&'static str>,
 }
 
 /// Whether clients were served all the time.
@@ -65,6 +67,10 @@ pub struct Liveness {
     pub worst_gap_from_ms: u64,
     /// How long it may be, in milliseconds.
     pub bound_ms: u64,
+    /// Longest time from when something was given back to the next acknowledgement, in milliseconds; none: nothing was.
+    pub worst_recovery_ms: Option<u64>,
+    /// How long it may be, in milliseconds, if that is judged.
+    pub recovery_bound_ms: Option<u64>,
     /// Commands whose outcome was never learnt.
     pub unresolved: u64,
     /// What is wrong.
@@ -254,7 +260,7 @@ impl fmt::Display for Safety {
 
 impl fmt::Display for Linearizability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { samples, operations, of, undecided, left_out, refused } = *self;
+        let Self { samples, operations, of, undecided, left_out, refused, ref unmutated } = *self;
         match samples {
             0 => f.write_str("no sample"),
             _ => write!(f, "{}, {} of {}", Count(samples, "sample"), Grouped(operations), Count(of, "operation")),
@@ -269,7 +275,8 @@ impl fmt::Display for Linearizability {
             0 => f.write_str(", no mutated history refused"),
             1 => f.write_str(", a mutated history refused"),
             more => write!(f, ", {more} mutated histories refused"),
-        }
+        }?;
+        unmutated.iter().try_for_each(|what| write!(f, ", nothing there for {what}"))
     }
 }
 
@@ -279,6 +286,12 @@ impl fmt::Display for Liveness {
         match self.bound_ms {
             u64::MAX => f.write_str(", no bound")?,
             bound => write!(f, ", bound {}", Seconds(bound))?,
+        }
+        if let Some(recovery) = self.worst_recovery_ms {
+            write!(f, "; worst recovery {}", Seconds(recovery))?;
+            if let Some(bound) = self.recovery_bound_ms {
+                write!(f, ", bound {}", Seconds(bound))?;
+            }
         }
         if self.unresolved > 0 {
             write!(f, "; {} without an outcome", Count(self.unresolved, "command"))?;

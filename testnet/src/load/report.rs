@@ -35,6 +35,8 @@ pub struct Progress {
 /// What came of a load.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// When the load began: what journals call zero.
+    pub began: Instant,
     /// Commands sent.
     pub sent: u64,
     /// Commands acknowledged, also after the load's end.
@@ -104,7 +106,9 @@ impl Recorder {
     pub(super) fn new(load: &Load) -> Result<Self, LoadError> {
         let latencies = Histogram::new_with_bounds(1, LONGEST_US, DIGITS)
             .map_err(|error| LoadError::Setting(format!("no histogram: {error}")))?;
+        let began = Instant::now();
         let report = Report {
+            began,
             sent: 0,
             commands: 0,
             operations: 0,
@@ -118,7 +122,6 @@ impl Recorder {
             worst_gap: Duration::ZERO,
             worst_gap_at: Duration::ZERO,
         };
-        let began = Instant::now();
         let tally = Mutex::new(Tally { report, last: began, end: None });
         Ok(Self { began, warmup: load.warmup, tally })
     }

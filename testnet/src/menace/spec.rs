@@ -92,6 +92,12 @@ impl Spec {
         self.rate
     }
 
+    /// The same with a run's seed mixed into that of its trigger.
+    #[must_use]
+    pub const fn mixed(self, seed: u64) -> Self {
+        Self { trigger: self.trigger.mixed(seed), ..self }
+    }
+
     /// Whether the act of this number is mischief, at this place. While the place is not known, nothing is in a view or a slot.
     pub(super) fn strikes(&self, number: u64, place: Option<(View, Slot)>) -> bool {
         match (self.trigger, place) {

@@ -4,7 +4,6 @@
 //! which a neutral process burns what the menace cost in all: the sender's time and what the replicas spent more than without it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::hint::black_box;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -19,6 +18,7 @@ use crate::bench::row::{self, Row};
 use crate::bench::usage::Usage;
 use crate::load::Load;
 use crate::load::operations::Mix;
+use crate::memory::high_water_kib;
 use crate::menace::{MENACES, Menace, Spec, Target};
 use crate::testnet::Testnet;
 use crate::up::spinner;
@@ -189,15 +189,20 @@ async fn measure(args: &FloodsArgs, menace: Option<(Spec, u64)>, burn: f64) -> a
     if let Some(menace) = menace {
         menace.stop().await;
     }
-    let memory = pids.iter().map(|pid| high_water(*pid)).collect::<anyhow::Result<Vec<_>>>()?;
+    let memory = pids.iter().map(|pid| high_water_kib(*pid)).collect::<anyhow::Result<Vec<_>>>()?;
     net.stop().await?;
     let run = Run {
         row,
         replicas: (after.0 - before.0).cpu.as_secs_f64() / seconds,
         own: (after.1 - before.1).cpu.as_secs_f64() / seconds,
-        memory: memory.into_iter().fold(0.0, f64::max),
+        memory: mib(memory.into_iter().max().unwrap_or_default()),
     };
     Ok((run, view))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "kibibytes are far below 2^52")]
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
 }
 
 /// Processes that burn so many cores together. Dropped, they are killed.
@@ -231,28 +236,5 @@ pub fn burn(args: &BurnArgs) -> anyhow::Result<ExitCode> {
             }
         }
         std::thread::sleep(STRETCH.saturating_sub(began.elapsed()));
-    }
-}
-
-/// The most memory that a process ever had resident, in MiB.
-#[expect(clippy::cast_precision_loss, reason = "kibibytes are far below 2^52")]
-fn high_water(pid: u32) -> anyhow::Result<f64> {
-    let path = format!("/proc/{pid}/status");
-    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).with_context(|| path.clone())?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().with_context(|| path)?;
-    Ok(kib as f64 / 1024.0)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::high_water;
-
-    #[test]
-    fn memory_is_read_from_the_kernel() {
-        let mib = high_water(std::process::id()).unwrap();
-        assert!((1.0..100_000.0).contains(&mib), "{mib}");
     }
 }

@@ -59,6 +59,9 @@ enum ScenarioCommand {
         /// Tell all that the simulated replicas do
         #[arg(long, requires = "sim", conflicts_with_all = ["seeds", "json"])]
         trace: bool,
+        /// Leave report.json and report.html there; on real processes they are left in the network's directory
+        #[arg(long, requires = "sim", value_name = "DIR")]
+        report: Option<PathBuf>,
     },
     /// Play all that come with the program, one after the other
     All {
@@ -98,11 +101,11 @@ pub async fn run(args: ScenarioArgs) -> anyhow::Result<ExitCode> {
             new.write_all(TEMPLATE.as_bytes()).with_context(|| file.display().to_string())?;
             println!("{} is written; `varangian-testnet scenario run {}` plays it", file.display(), file.display());
         }
-        ScenarioCommand::Run { scenario: what, seed, network, json, sim, seeds, trace } => {
+        ScenarioCommand::Run { scenario: what, seed, network, json, sim, seeds, trace, report } => {
             let mut scenario = load(&what)?;
             scenario.seed = seed.unwrap_or(scenario.seed);
             if sim {
-                return sim::run(&scenario, &what, seeds, trace, json);
+                return sim::run(&scenario, &what, &sim::Manner { seeds, trace, json, report });
             }
             let (outcome, _) = play(&scenario, &network.dir(), json).await?;
             print(&outcome, json)?;

@@ -21,9 +21,11 @@
 //! ```
 
 mod check;
+mod draw;
 mod error;
 mod step;
 
+pub use draw::DrawError;
 pub use error::ScenarioError;
 pub use step::{Assault, Corruption, Event, Group, Replica, Shaping, Step, Ways, Who};
 
@@ -105,13 +107,16 @@ pub enum Only {
 }
 
 /// The load.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoadPlan {
     /// Concurrent clients, each with a key of its own.
     pub clients: usize,
     /// Commands that each has on their way.
     pub in_flight: usize,
+    /// Open loop: operations per second over all clients. Left out: each client sends the next command when one is answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
     /// Operations in each command.
     pub bundle: usize,
     /// Bytes of each value.
@@ -122,7 +127,7 @@ pub struct LoadPlan {
 
 impl Default for LoadPlan {
     fn default() -> Self {
-        Self { clients: 8, in_flight: 4, bundle: 1, value_bytes: 128, add_percent: 40 }
+        Self { clients: 8, in_flight: 4, rate: None, bundle: 1, value_bytes: 128, add_percent: 40 }
     }
 }
 
@@ -136,12 +141,21 @@ pub struct Expect {
     pub liveness: bool,
     /// Longest time without an acknowledgement, in seconds.
     pub max_gap: u64,
+    /// Longest time, in seconds, from a step that gives back what was taken to the next acknowledgement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovers_within: Option<u64>,
     /// Views that may be left, by what replicas say of themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view_changes: Option<u64>,
     /// Acknowledged operations per second, as a share of those of a clean run before it, without attacks and steps: at least so much.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput: Option<f64>,
+    /// The 99th percentile of the client that waits longest, in milliseconds: at most so much.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worst_client_p99_ms: Option<u64>,
+    /// Memory that an honest replica's process ever had resident, in MiB: at most so much.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u64>,
     /// Who must be proved faulty.
     pub accused: BTreeSet<Replica>,
     /// Who else may be: it depends on what it happened to say to whom.
@@ -154,8 +168,11 @@ impl Default for Expect {
             safety: Safety::Holds,
             liveness: true,
             max_gap: 10,
+            recovers_within: None,
             view_changes: None,
             throughput: None,
+            worst_client_p99_ms: None,
+            memory_mib: None,
             accused: BTreeSet::new(),
             may_be_accused: BTreeSet::new(),
         }
@@ -242,6 +259,7 @@ impl Scenario {
         Load {
             clients: self.load.clients,
             in_flight: self.load.in_flight,
+            rate: self.load.rate,
             bundle: self.load.bundle,
             value_bytes: self.load.value_bytes,
             mix: Mix { add_percent: self.load.add_percent, ..Mix::default() },

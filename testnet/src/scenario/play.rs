@@ -1,88 +1,37 @@
 //! A whole run: a new network, the load, the show, the verdict.
+//!
+//! - `outcome`: what is said of it; `expected`: what the scenario expects of it besides the three judgements.
+
+mod expected;
+mod outcome;
 
 use super::format::{Only, Safety, Scenario, profile};
 use super::show::Show;
-use crate::judge::{Case, Verdict, judge};
+use crate::judge::{Case, Turn, judge};
 use crate::layout::NetworkDir;
 use crate::links::Links;
 use crate::load::{self, LoadError, Progress};
+use crate::memory::high_water_kib;
 use crate::replica::ON_SIGNAL;
-use crate::report::{Happening, Report};
 use crate::signals::until_told_to_end;
 use crate::testnet::Testnet;
-use crate::timeline::{Timeline, Watcher};
+use crate::timeline::Watcher;
 use anyhow::{Context as _, anyhow, bail};
+use expected::Seen;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+use outcome::Left;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use varangian_crypto::Parameters;
+use tokio::time::Instant;
+use varangian_crypto::{Parameters, ReplicaId};
 use varangian_links::Schedule;
 
-/// How a run ended.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// The scenario's name.
-    pub scenario: String,
-    /// Its seed.
-    pub seed: u64,
-    /// Whether everything was as the scenario expects.
-    pub passed: bool,
-    /// What was judged, from outside.
-    pub verdict: Verdict,
-    /// What the scenario expects besides, and did not come about.
-    pub missed: Vec<String>,
-    /// Acknowledged operations per second over those of the clean run, where the scenario asks for that.
-    pub against_clean: Option<f64>,
-    /// What happened, and when.
-    pub happened: Vec<Happening>,
-    /// What was seen over time. In the report alone: it is long.
-    #[serde(skip)]
-    pub timeline: Timeline,
-}
-
-impl Outcome {
-    /// As a report.
-    ///
-    /// # Errors
-    /// If the scenario cannot be written down.
-    pub fn report(&self, scenario: &Scenario) -> Result<Report, toml::ser::Error> {
-        let verdict = &self.verdict;
-        let mut remarks = vec![verdict.figures.to_string()];
-        remarks.extend(self.against_clean.map(|share| format!("{:.0} % of the clean run's operations", share * 100.0)));
-        remarks.extend(self.missed.iter().map(|missed| format!("NOT AS EXPECTED: {missed}")));
-        Ok(Report {
-            title: self.scenario.clone(),
-            about: scenario.about.clone(),
-            seed: Some(self.seed),
-            passed: Some(self.passed),
-            judgements: verdict.judgements(),
-            remarks,
-            happened: self.happened.clone(),
-            timeline: self.timeline.clone(),
-            file: Some(toml::to_string(scenario)?),
-        })
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.verdict)?;
-        if let Some(share) = self.against_clean {
-            writeln!(f, "{:.0} % of the clean run's operations", share * 100.0)?;
-        }
-        for missed in &self.missed {
-            writeln!(f, "NOT AS EXPECTED: {missed}")?;
-        }
-        write!(f, "{}, seed {}", if self.passed { "as expected" } else { "FAIL" }, self.seed)
-    }
-}
+pub use outcome::Outcome;
 
 /// Plays a scenario on a new network in `dir`. Gives the network too, its processes stopped. A signal to end ends the processes first.
 ///
@@ -119,9 +68,26 @@ async fn play_to_its_end(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> 
     Ok((outcome, net))
 }
 
+/// One run. Without a verdict it leaves a report all the same, which says why there is none.
 async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow::Result<(Outcome, Testnet)> {
     set_aside(dir)?;
     dir.create(scenario.replicas, Parameters::default())?;
+    let mut left = Left::default();
+    match play_on(&scenario.drawn()?, dir, quiet, &mut left).await {
+        Ok(played) => Ok(played),
+        Err(error) => match left.report(scenario, &error)?.write(dir) {
+            Ok(()) => Err(error),
+            Err(unwritten) => Err(error.context(format!("and no report of it: {unwritten:#}"))),
+        },
+    }
+}
+
+async fn play_on(
+    scenario: &Scenario,
+    dir: &NetworkDir,
+    quiet: bool,
+    left: &mut Left,
+) -> anyhow::Result<(Outcome, Testnet)> {
     let sleepers = scenario.sleepers();
     let attacks: BTreeMap<u16, String> = scenario
         .attacks
@@ -145,7 +111,7 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
     bar.set_message(format!("starting {} replicas", scenario.replicas));
     net.start().await?;
     let network = net.network()?;
-    let mut show = Show::new(net, network.clone(), bar.clone(), quiet, scenario.seed);
+    let mut show = Show::new(net, &network, bar.clone(), quiet, scenario.seed)?;
     show.tell(&introduction(scenario));
     let acknowledged = Arc::new(AtomicU64::new(0));
     let watcher = Watcher::start(&network, show.began(), Some(acknowledged.clone()))?;
@@ -163,26 +129,18 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         async move { load::run(&network, keys, &plan, Some(&journals), stopped, tell).await }
     });
     show.tell(&format!("{} clients send signed puts, reads and adds", scenario.load.clients));
-    show.know(&scenario.menaces)?;
-    for name in scenario.at_once() {
-        show.begin(name)?;
-    }
-    if let Some(timing) = scenario.timing {
-        show.net.links()?.follow(Schedule { seed: timing.seed ^ scenario.seed, ..timing })?;
-        show.tell(&format!("links are {} from here on, with a bound of {} ms", timing.model, timing.bound_ms));
-    }
     let mut missed = Vec::new();
     // A step that does not come about ends the show, and what was done until then is judged all the same.
-    missed.extend(show.play(&scenario.step).await.err());
+    missed.extend(perform(&mut show, scenario).await.err());
     missed.extend(show.end_all().await.err());
     if scenario.timing.is_some() {
         // A run is finite: what the model has held back arrives now.
-        show.net.links()?.become_like(profile("perfect")?)?;
+        missed.extend(become_perfect(&mut show).err());
     }
     stop.send_replace(true);
-    let report = loading.await.context("the load ended")??;
+    let loaded = loading.await.context("the load ended").and_then(|loaded| Ok(loaded?));
     let mut settled = None;
-    if missed.is_empty() && scenario.expect.safety == Safety::Holds {
+    if loaded.is_ok() && missed.is_empty() && scenario.expect.safety == Safety::Holds {
         show.tell("load over: every outcome that was unknown is known now");
         match show.settle().await {
             Ok(view) => settled = view,
@@ -190,7 +148,8 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         }
     }
     let timeline = watcher.stop().await;
-    let Show { mut net, happened, damaged, .. } = show;
+    let Show { mut net, happened, damaged, turns, .. } = show;
+    *left = Left { happened: happened.clone(), timeline: timeline.clone() };
     let honest: Vec<_> = net.honest().into_iter().filter(|id| !damaged.contains(id)).collect();
     if scenario.expect.safety == Safety::Holds {
         for id in &honest {
@@ -198,9 +157,14 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
             missed.extend(said.borrow().alarms.iter().map(|alarm| anyhow!("{id} raised an alarm: {alarm}")));
         }
     }
+    let memory_mib = memory_mib(&net, &honest).unwrap_or_else(|error| {
+        missed.push(error);
+        None
+    });
     // One that does not end in order is killed: it is told, and what is on the disks is judged.
     missed.extend(net.stop().await.err());
     bar.finish_and_clear();
+    let report = loaded?;
 
     let expect = &scenario.expect;
     let case = Case {
@@ -210,46 +174,69 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         expect_accused: expect.accused.iter().map(|replica| replica.0).collect(),
         may_accuse: expect.may_be_accused.iter().map(|replica| replica.0).collect(),
         max_gap: if expect.liveness { Duration::from_secs(expect.max_gap) } else { Duration::MAX },
+        turns: on_clock(report.began, turns),
+        recovers_within: expect.recovers_within.map(Duration::from_secs),
         load: (0, u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX)),
         allow_unresolved: !expect.liveness,
         seed: scenario.seed,
     };
     let (verdict, evidence) = tokio::task::spawn_blocking(move || judge(&case)).await.context("the judge")??;
     fs::write(dir.root().join("evidence.json"), evidence.to_json()?).context("evidence.json")?;
-    let mut missed: Vec<String> = missed.iter().map(|error| format!("{error:#}")).collect();
-    let as_expected = match expect.safety {
-        Safety::Holds => verdict.passed(),
-        Safety::Broken => {
-            let culprits = verdict.evidence.culprits().len();
-            if verdict.evidence.fork.is_none() {
-                missed.push("safety broken: the honest agree".into());
-            }
-            if culprits <= net.genesis().quorums().f() {
-                missed.push(format!("more than f proved faulty: {culprits} are"));
-            }
-            verdict.evidence.findings.is_empty()
-        }
+    let seen = Seen {
+        verdict: &verdict,
+        f: net.genesis().quorums().f(),
+        highest_view: timeline.highest_view().max(settled),
+        memory_mib,
+        behind: report.behind,
     };
-    if let Some(most) = expect.view_changes {
-        match timeline.highest_view().max(settled) {
-            None => missed.push(format!("at most {most} view changes: no replica ever said which view it is in")),
-            Some(view) if view > most => {
-                missed.push(format!("at most {most} view changes: a replica has come to view {view}"));
-            }
-            Some(_) => {}
-        }
-    }
+    let mut missed: Vec<String> = missed.iter().map(|error| format!("{error:#}")).collect();
+    missed.extend(seen.missed(expect));
     let outcome = Outcome {
         scenario: scenario.name.clone(),
         seed: scenario.seed,
-        passed: as_expected && missed.is_empty(),
+        passed: seen.is_as_expected(expect) && missed.is_empty(),
         verdict,
         missed,
         against_clean: None,
+        memory_mib,
         happened,
         timeline,
     };
     Ok((outcome, net))
+}
+
+/// What begins with the load, and then the steps.
+async fn perform(show: &mut Show, scenario: &Scenario) -> anyhow::Result<()> {
+    show.know(&scenario.menaces)?;
+    for name in scenario.at_once() {
+        show.begin(name)?;
+    }
+    if let Some(timing) = scenario.timing {
+        show.net.links()?.follow(Schedule { seed: timing.seed ^ scenario.seed, ..timing })?;
+        // That a bound holds from some time on is something that is given back then.
+        show.turns.extend(timing.stabilises().map(|after| (Instant::now() + after, Turn::GivenBack)));
+        show.tell(&format!("links are {} from here on, with a bound of {} ms", timing.model, timing.bound_ms));
+    }
+    show.play(&scenario.step).await
+}
+
+fn become_perfect(show: &mut Show) -> anyhow::Result<()> {
+    Ok(show.net.links()?.become_like(profile("perfect")?)?)
+}
+
+/// The most memory that the process of a replica among these which runs ever had resident.
+fn memory_mib(net: &Testnet, ids: &[ReplicaId]) -> anyhow::Result<Option<u64>> {
+    let pids = ids.iter().filter_map(|id| net.pid(*id));
+    let kib = pids.map(high_water_kib).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(kib.into_iter().max().map(|kib| kib.div_ceil(1024)))
+}
+
+/// On the journals' clock, in the order of time.
+fn on_clock(began: Instant, turns: Vec<(Instant, Turn)>) -> Vec<(u64, Turn)> {
+    let ms = |at: Instant| u64::try_from(at.saturating_duration_since(began).as_millis()).unwrap_or(u64::MAX);
+    let mut turns: Vec<_> = turns.into_iter().map(|(at, turn)| (ms(at), turn)).collect();
+    turns.sort_by_key(|(at, _)| *at);
+    turns
 }
 
 fn introduction(scenario: &Scenario) -> String {

@@ -134,8 +134,17 @@ fn of_attack(kind: &Kind) -> Scenario {
 /// What the scenarios begin with that are made of the list of menaces, one of each.
 pub const MENACE: &str = "menace-";
 
-/// One menace, for five seconds amid honest clients. No view is left for it.
+/// No menace makes an honest replica take more memory, in MiB.
+const MEMORY_MIB: u64 = 512;
+/// Beside clients that flood, every other one is served in time: operations per second that they ask for, and the 99th percentile of each, in milliseconds.
+const BESIDE_FLOODS: (f64, u64) = (200.0, 1000);
+/// The row of the table of attacks that is about them.
+const FLOODS: u8 = 29;
+
+/// One menace, for four seconds amid honest clients. No view is left for it.
 fn of_menace(kind: &menace::Kind) -> Scenario {
+    let beside_floods = kind.rows.contains(&FLOODS).then_some(BESIDE_FLOODS);
+    let in_flight = if beside_floods.is_some() { 16 } else { 2 };
     Scenario {
         name: format!("{MENACE}{}", kind.name),
         about: kind.description.to_owned(),
@@ -150,7 +159,7 @@ fn of_menace(kind: &menace::Kind) -> Scenario {
         attacks: BTreeMap::new(),
         clocks: BTreeMap::new(),
         menaces: BTreeMap::from([(kind.name.to_owned(), kind.name.to_owned())]),
-        load: LoadPlan { clients: 4, in_flight: 2, ..LoadPlan::default() },
+        load: LoadPlan { clients: 4, in_flight, rate: beside_floods.map(|(rate, _)| rate), ..LoadPlan::default() },
         step: vec![
             Step::Wait(1.0),
             Step::Begin(kind.name.to_owned()),
@@ -158,7 +167,12 @@ fn of_menace(kind: &menace::Kind) -> Scenario {
             Step::End(kind.name.to_owned()),
             Step::Await(Event::Progress),
         ],
-        expect: Expect { view_changes: Some(0), ..Expect::default() },
+        expect: Expect {
+            view_changes: Some(0),
+            memory_mib: Some(MEMORY_MIB),
+            worst_client_p99_ms: beside_floods.map(|(_, p99)| p99),
+            ..Expect::default()
+        },
     }
 }
 

@@ -4,6 +4,7 @@ mod look;
 
 use super::format::{Assault, Corruption, Event, Group, Replica, Shaping, Step, Ways, Who, profile};
 use crate::damage::{damage, wipe};
+use crate::judge::Turn;
 use crate::menace::{Menace, Spec, Target};
 use crate::power::cut_power;
 use crate::report::{Happening, Report};
@@ -11,12 +12,12 @@ use crate::testnet::Testnet;
 use crate::timeline::Timeline;
 use anyhow::{anyhow, bail};
 use indicatif::ProgressBar;
-use look::STEP;
+use look::{PATIENCE, REDIAL, STEP};
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use varangian_client::Network;
+use varangian_client::{ClientError, Connections, Network, Options};
 use varangian_crypto::ReplicaId;
 use varangian_links::Shape;
 
@@ -29,7 +30,10 @@ pub struct Show {
     pub net: Testnet,
     /// What happened.
     pub happened: Vec<Happening>,
-    network: Network,
+    /// What was taken and given back, and when.
+    pub turns: Vec<(Instant, Turn)>,
+    /// Over these it is looked where the replicas stand.
+    connections: Connections,
     bar: ProgressBar,
     began: Instant,
     quiet: bool,
@@ -49,12 +53,16 @@ pub struct Show {
 
 impl Show {
     /// Of a network that is up. `quiet`: tells on standard error instead of standard output.
-    #[must_use]
-    pub fn new(net: Testnet, network: Network, bar: ProgressBar, quiet: bool, seed: u64) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If no socket can be had.
+    pub fn new(net: Testnet, network: &Network, bar: ProgressBar, quiet: bool, seed: u64) -> Result<Self, ClientError> {
+        let options = Options { deadline: PATIENCE, redial_cap: REDIAL, ..Options::default() };
+        Ok(Self {
             net,
             happened: Vec::new(),
-            network,
+            turns: Vec::new(),
+            connections: Connections::open(network, options)?,
             bar,
             began: Instant::now(),
             quiet,
@@ -65,7 +73,7 @@ impl Show {
             menaces: BTreeMap::new(),
             turned: BTreeSet::new(),
             damaged: BTreeSet::new(),
-        }
+        })
     }
 
     /// One has ended by itself.
@@ -172,6 +180,21 @@ impl Show {
     /// # Errors
     /// If it does not come about.
     pub async fn take(&mut self, step: &Step) -> anyhow::Result<()> {
+        if step.takes() {
+            self.turn(Turn::Taken);
+        }
+        self.perform(step).await?;
+        if step.gives_back() {
+            self.turn(Turn::GivenBack);
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, turn: Turn) {
+        self.turns.push((Instant::now(), turn));
+    }
+
+    async fn perform(&mut self, step: &Step) -> anyhow::Result<()> {
         match step {
             Step::Wait(seconds) => sleep(Duration::from_secs_f64(*seconds)).await,
             Step::At(seconds) => sleep_until(self.began + Duration::from_secs_f64(*seconds)).await,
@@ -328,7 +351,7 @@ impl Show {
 
     /// Whom a fault hits; the view that it hits is remembered.
     async fn fault(&mut self, who: &Who) -> anyhow::Result<Vec<ReplicaId>> {
-        self.note_view().await?;
+        self.note_view().await;
         self.whom(who).await
     }
 
@@ -354,7 +377,7 @@ impl Show {
     }
 
     async fn partition(&mut self, groups: &[Vec<Replica>]) -> anyhow::Result<()> {
-        self.note_view().await?;
+        self.note_view().await;
         let group = |id: ReplicaId| groups.iter().position(|group| group.contains(&Replica(id)));
         let ids = self.net.ids();
         let links = self.net.links()?;

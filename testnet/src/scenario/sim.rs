@@ -9,8 +9,8 @@
 pub mod command;
 pub mod verdict;
 
-use super::format::{Assault, Corruption, Event, Group, Replica, Safety, Scenario, ScenarioError, Shaping, Step, Ways};
-use super::format::{Who, profile};
+use super::format::{Assault, Corruption, DrawError, Event, Group, Replica, Safety, Scenario, ScenarioError, Shaping};
+use super::format::{Step, Ways, Who, profile};
 use crate::damage::Damage;
 use std::iter::successors;
 use std::time::Duration;
@@ -54,6 +54,9 @@ pub enum NotSimulated {
     /// An attack that is none.
     #[error(transparent)]
     Attack(#[from] AttackError),
+    /// An attack or a menace that is none.
+    #[error(transparent)]
+    Draw(#[from] DrawError),
 }
 
 /// The plan that plays a scenario under its seed.
@@ -61,6 +64,7 @@ pub enum NotSimulated {
 /// # Errors
 /// [`NotSimulated`], which names the step.
 pub fn plan(scenario: &Scenario) -> Result<Plan, NotSimulated> {
+    let scenario = &scenario.drawn()?;
     let n = scenario.replicas;
     let parameters = Parameters::default();
     if !scenario.menaces.is_empty() {

@@ -57,15 +57,15 @@ fn the_hint_is_what_f_plus_one_name_or_exceed() {
 #[test]
 fn queues_are_bounded_and_hold_nothing_for_a_lost_connection() {
     let (hub, mut queues) = hub();
-    assert!(!hub.links[1].offer(Outgoing::Status), "not connected");
+    assert!(!hub.links[1].offer(Outgoing::Status(oneshot::channel().0)), "not connected");
     hub.set_state(ReplicaId(1), LinkState::Up(1));
-    assert!(hub.links[1].offer(Outgoing::Status));
-    assert!(hub.links[1].offer(Outgoing::Status));
-    assert!(!hub.links[1].offer(Outgoing::Status), "full");
+    assert!(hub.links[1].offer(Outgoing::Status(oneshot::channel().0)));
+    assert!(hub.links[1].offer(Outgoing::Status(oneshot::channel().0)));
+    assert!(!hub.links[1].offer(Outgoing::Status(oneshot::channel().0)), "full");
     assert_eq!(queues[1].len(), 2);
     hub.set_state(ReplicaId(1), LinkState::Down("gone".into()));
     queues[1].try_recv().unwrap();
-    assert!(!hub.links[1].offer(Outgoing::Status));
+    assert!(!hub.links[1].offer(Outgoing::Status(oneshot::channel().0)));
     assert!(hub.links[1].is_down());
 }
 
@@ -96,9 +96,42 @@ fn frames_that_make_no_sense_change_nothing() {
     let (hub, _queues) = hub();
     hub.receive(ReplicaId(0), &bytes::Bytes::from_static(&[9, 9])).unwrap_err();
     hub.receive(ReplicaId(0), &bytes::Bytes::new()).unwrap_err();
+    let (asker, mut answer) = oneshot::channel();
+    hub.links[1].asks(Some(asker));
+    let frame = status(50);
+    hub.receive(ReplicaId(1), &frame).unwrap();
+    answer.try_recv().expect_err("another's name");
+    // Nobody asked.
+    hub.receive(ReplicaId(2), &frame).unwrap();
+}
+
+/// Whoever gave up waiting leaves his answer to nobody: it was given before the next one asked.
+#[test]
+fn an_answer_goes_to_who_asked_for_it() {
+    let (hub, _queues) = hub();
+    let (first, gave_up) = oneshot::channel();
+    let (second, mut answer) = oneshot::channel();
+    [None, Some(first), Some(second)].into_iter().for_each(|asker| hub.links[2].asks(asker));
+    drop(gave_up);
+    for view in [1, 2] {
+        hub.receive(ReplicaId(2), &status(view)).unwrap();
+        answer.try_recv().expect_err("that was the answer to an earlier question");
+    }
+    hub.receive(ReplicaId(2), &status(3)).unwrap();
+    assert_eq!(answer.try_recv().unwrap().view, 3);
+
+    let (lost, mut answer) = oneshot::channel();
+    hub.links[2].asks(Some(lost));
+    hub.links[2].forget_questions();
+    hub.receive(ReplicaId(2), &status(4)).unwrap();
+    answer.try_recv().expect_err("the connection on which it was asked is gone");
+}
+
+/// The third replica's word that it is in this view.
+fn status(view: u64) -> bytes::Bytes {
     let status = ReplicaStatus {
         replica: 2,
-        view: 50,
+        view,
         active: true,
         primary: 2,
         executed: 0,
@@ -110,9 +143,5 @@ fn frames_that_make_no_sense_change_nothing() {
         accused: Vec::new(),
         stopped: None,
     };
-    let frame = encode(&Response::Status(status)).into();
-    hub.receive(ReplicaId(1), &frame).unwrap();
-    assert_eq!(*hub.links[1].status.borrow(), None, "another's name");
-    hub.receive(ReplicaId(2), &frame).unwrap();
-    assert_eq!(hub.links[2].status.borrow().as_ref().unwrap().view, 50);
+    encode(&Response::Status(status)).into()
 }

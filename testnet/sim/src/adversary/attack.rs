@@ -132,6 +132,12 @@ impl Plan {
         &self.0
     }
 
+    /// The same with a run's seed mixed into those of their triggers.
+    #[must_use]
+    pub fn mixed(&self, seed: u64) -> Self {
+        Self(self.0.iter().map(|attack| attack.with_trigger(attack.trigger.mixed(seed))).collect())
+    }
+
     /// Puts them between the core and the shell of a replica, in the place of earlier ones.
     pub fn corrupt<I>(&self, replica: &mut Adversary<I>, signer: &Signer, committee: &Committee) {
         replica.corrupt(self.0.iter().map(|attack| attack.arm(signer.clone(), committee)).collect());

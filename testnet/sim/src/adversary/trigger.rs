@@ -63,6 +63,15 @@ impl Trigger {
         }
     }
 
+    /// The same with another seed mixed into its own, if it draws at all: for a run that has a seed.
+    #[must_use]
+    pub const fn mixed(self, with: u64) -> Self {
+        match self {
+            Self::Random { probability, seed } => Self::Random { probability, seed: scramble(scramble(with) ^ seed) },
+            certain => certain,
+        }
+    }
+
     /// Whether it strikes at this place. Without a slot: at something that belongs to the view as a whole.
     #[must_use]
     pub fn strikes(&self, view: View, slot: Option<Slot>) -> bool {

@@ -37,6 +37,9 @@ pub(super) enum Went {
 impl World<'_> {
     pub(super) fn perform(&mut self, deed: &Deed, first: bool) -> Result<Went, Violation> {
         let Some(ids) = self.whom_of(deed, first) else { return Ok(Went::Waits) };
+        if first && deed.takes() {
+            self.no_longer_waits();
+        }
         match deed {
             Deed::Wait(time) => {
                 let until = self.play().began + time;
@@ -227,6 +230,7 @@ impl World<'_> {
                     if view > ROUNDS * u64::from(self.plan.n) {
                         return Ok(Went::Not(format!("the views move past r{id} every time")));
                     }
+                    self.no_longer_waits();
                     for node in self.nodes_of(primary) {
                         self.nodes[node].paused = self.nodes[node].lives();
                     }

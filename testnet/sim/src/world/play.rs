@@ -171,6 +171,15 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Something else begins. If nothing has been decided since somebody came back, it would have taken longer than until now.
+    pub(super) fn no_longer_waits(&mut self) {
+        let now = self.now();
+        let play = self.play();
+        if let Some((back, stood)) = play.back.take() {
+            play.played.recoveries.push(Recovery { stood, back, took: now - back });
+        }
+    }
+
     /// An honest replica has executed this slot.
     pub(super) fn is_decided(&mut self, slot: Slot) {
         let now = self.now();
@@ -236,6 +245,7 @@ impl<'a> World<'a> {
         }
         let rest: BTreeSet<usize> = self.rest.iter().map(|(node, _)| *node).collect();
         self.core = (0..usize::from(self.plan.n)).filter(|node| !rest.contains(node)).collect();
+        self.no_longer_waits();
         self.is_back();
         self.happened("the script is over: links are good, and whoever can run does".to_owned());
         self.heal()

@@ -191,7 +191,7 @@ pub struct Recovery {
     pub stood: Micros,
     /// When they came back.
     pub back: Micros,
-    /// From then on until the next slot was decided.
+    /// From then on until the next slot was decided, or until something else was taken before that.
     pub took: Micros,
 }
 
@@ -220,6 +220,34 @@ impl fmt::Display for Whom {
 /// `r0, r2`.
 pub(super) fn names(these: &[u16]) -> String {
     these.iter().map(|id| format!("r{id}")).collect::<Vec<_>>().join(", ")
+}
+
+impl Deed {
+    /// Whether it takes something, as long as nothing gives it back.
+    pub(super) const fn takes(&self) -> bool {
+        match self {
+            Self::Kill(_)
+            | Self::PowerLoss(_)
+            | Self::Pause(_)
+            | Self::FillDisk(_)
+            | Self::Strike(_)
+            | Self::Turn(..)
+            | Self::Shape { .. }
+            | Self::Partition(_) => true,
+            Self::Wait(_)
+            | Self::At(_)
+            | Self::Resume(_)
+            | Self::Restart(_)
+            | Self::Rot { .. }
+            | Self::Refused(_)
+            | Self::Lead(_)
+            | Self::Heal(_)
+            | Self::Links(..)
+            | Self::NewView
+            | Self::Progress
+            | Self::CaughtUp => false,
+        }
+    }
 }
 
 impl fmt::Display for Deed {

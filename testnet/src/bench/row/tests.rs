@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use hdrhistogram::Histogram;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -22,6 +23,7 @@ fn report() -> Report {
     let mut latencies = Histogram::new_with_bounds(1, 600_000_000, 3).unwrap();
     (1..=1000).for_each(|ms| latencies.record(ms * 1000).unwrap());
     Report {
+        began: Instant::now(),
         sent: 520,
         commands: 510,
         operations: 5100,

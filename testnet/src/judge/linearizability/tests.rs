@@ -187,6 +187,7 @@ fn counting(from: u64, to: u64) -> Vec<Told> {
 fn long_histories_are_looked_at_to_their_end_and_across_the_cuts() {
     let whole = judged(counting(0, 1000)).0;
     assert_eq!((whole.operations, whole.of, whole.refused), (1000, 1000, 1));
+    assert_eq!(whole.unmutated, ["a read of a value that was overwritten"]);
     assert!(whole.samples > 6, "{whole:?}");
     for wrong in (1..1000).step_by(19) {
         let mut history = counting(0, 1000);
@@ -221,19 +222,34 @@ fn where_commands_always_overlap_nothing_is_missed() {
     }
 }
 
-/// Writes that all overlap, and reads that see what nobody wrote: every set of writes is tried.
+/// Writes that all overlap, and a read that sees what nobody wrote: every set of writes is tried.
+fn endless(writes: u64) -> Vec<Told> {
+    let written = |number: u64| Response::Written { existed: number > 0 };
+    let mut history: Vec<_> =
+        (0..writes).map(|number| told(0, 100, putting(&number.to_string()), written(number))).collect();
+    history.push(get(50, 100, Some("nobody")));
+    history
+}
+
 #[test]
 fn a_search_without_end_is_ended_and_said_to_be() {
-    let mut history: Vec<_> = (0..40)
-        .map(|number| told(0, 100, putting(&number.to_string()), Response::Written { existed: number > 0 }))
-        .collect();
-    history.push(get(50, 100, Some("nobody")));
-    let (said, findings) = judged(history);
-    assert!(
-        matches!(findings.listed(), [Finding::Unsearched { .. }]),
-        "who has searched nothing does not say that all is well"
-    );
+    let (said, findings) = judged(endless(40));
+    let expected = Finding::Unsearched { searched: 0, operations: 41 };
+    assert_eq!(findings.listed(), [expected], "who has searched nothing does not say that all is well");
     assert_eq!((said.samples, said.undecided, said.refused), (0, 1, 0));
+}
+
+/// A hundredth at least.
+#[test]
+fn who_has_searched_next_to_nothing_does_not_say_that_all_is_well() {
+    let elsewhere = |at: u64| told(at, at, Action::get(b"elsewhere").unwrap(), Response::Value(None));
+    let judged = |reads: u64| judged((200..200 + reads).map(elsewhere).chain(endless(200)).collect());
+    let (said, findings) = judged(2);
+    assert_eq!((said.samples, said.operations, said.of), (1, 2, 203));
+    assert_eq!(findings.listed(), [Finding::Unsearched { searched: 2, operations: 203 }]);
+    let (said, findings) = judged(3);
+    assert_eq!((said.operations, said.of), (3, 204));
+    assert!(findings.is_empty(), "{findings:?}");
 }
 
 /// Numbers for histories.
@@ -413,6 +429,21 @@ fn a_search_that_explains_a_mutated_history_is_a_finding() {
     let windows: Vec<_> = histories.windows().collect();
     let mut findings = Findings::default();
     let unchanged: mutant::Mutation = |window| Some(mutant::Mutant::new(window, |_| {}));
-    assert_eq!(refuse(&windows, &[("nothing", unchanged)], &mut findings), 0);
+    let mut said = Linearizability::default();
+    refuse(&windows, &[("nothing", unchanged)], &mut said, &mut findings);
+    assert_eq!(said.refused, 0);
     assert_eq!(findings.listed(), [Finding::Blind { what: "nothing", key: b"k".to_vec() }]);
+}
+
+/// A search that comes to no end has not shown that it sees anything.
+#[test]
+fn a_search_that_comes_to_no_end_on_what_was_made_wrong_is_a_finding() {
+    let claims = claims(endless(40));
+    let histories = Histories::new(&claims);
+    let windows: Vec<_> = histories.windows().flat_map(|window| vec![window; MUTANTS + 2]).collect();
+    let (mut said, mut findings) = (Linearizability::default(), Findings::default());
+    let unchanged: mutant::Mutation = |window| Some(mutant::Mutant::new(window, |_| {}));
+    refuse(&windows, &[("whatever it is", unchanged), ("nothing", |_| None)], &mut said, &mut findings);
+    assert_eq!((said.refused, said.unmutated), (0, vec!["nothing"]));
+    assert_eq!(findings.listed(), [Finding::Unproven { what: "whatever it is", tried: MUTANTS as u64 }]);
 }

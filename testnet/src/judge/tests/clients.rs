@@ -299,3 +299,32 @@ fn answers_that_no_order_explains_are_found_without_the_log() {
     let command = scene.identity(0, 2);
     must_find(&scene, &Finding::NotLinearizable { key: b"n".to_vec(), command });
 }
+
+/// Answers come 5 ms into each ten, and none in slot 3: between 25 and 45.
+#[test]
+fn what_does_not_recover_in_time_is_found() {
+    let found = |turns: &[(u64, Turn)], bound: u64| {
+        let mut scene = Scene::new();
+        scene.case.turns = turns.to_vec();
+        scene.case.recovers_within = Some(Duration::from_millis(bound));
+        let verdict = scene.verdict();
+        (verdict.liveness.findings.listed().to_vec(), verdict.liveness.worst_recovery_ms)
+    };
+    let late = |took, from_ms, bound| {
+        let (took, bound) = (Duration::from_millis(took), Duration::from_millis(bound));
+        vec![Finding::Recovery { took, from_ms, bound }]
+    };
+    use Turn::{GivenBack, Taken};
+    assert_eq!(found(&[], 0), (vec![], None));
+    assert_eq!(found(&[(11, Taken)], 0), (vec![], None));
+    assert_eq!(found(&[(11, Taken), (26, GivenBack)], 19), (vec![], Some(19)));
+    assert_eq!(found(&[(11, Taken), (26, GivenBack)], 18), (late(19, 26, 18), Some(19)));
+    // The next fault comes first: it would have taken longer than until then.
+    assert_eq!(found(&[(26, GivenBack), (44, Taken)], 17), (late(18, 26, 17), Some(18)));
+    // Only then is all there that it takes.
+    assert_eq!(found(&[(26, GivenBack), (44, GivenBack)], 1), (vec![], Some(1)));
+    // The earlier of two is judged as well.
+    assert_eq!(found(&[(26, GivenBack), (46, Taken), (54, GivenBack)], 5), (late(19, 26, 5), Some(19)));
+    // Nothing comes any more: as long as the load went on.
+    assert_eq!(found(&[(56, GivenBack)], 3), (late(4, 56, 3), Some(4)));
+}

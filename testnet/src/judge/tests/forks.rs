@@ -90,6 +90,7 @@ fn a_fork_in_one_view_convicts_all_who_voted_on_both_sides() {
     assert_eq!(culprits(&verdict), [(0, vec![COMMITS, PRE_PREPARES]), (3, vec![COMMITS, PREPARES])].into());
     assert!(verdict.evidence.findings.is_empty(), "{verdict}");
     assert!(!verdict.passed());
+    assert_eq!(verdict.safety.findings.beside_a_fork(), 0, "{verdict}");
     let said =
         "EVIDENCE pass (nobody is accused; fork in slot 5: r0: 2 proofs: 1 of two commits for one slot, 1 of two";
     assert!(verdict.to_string().contains(said), "{verdict}");
@@ -162,4 +163,14 @@ fn without_a_fork_the_file_has_each_deed_once() {
     let scene = Scene::new();
     assert_eq!(scene.verdict().evidence.fork, None);
     file_accuses(&scene, &[(3, PRE_PREPARES)]);
+}
+
+/// What a fork is no reason for is told apart from what it is, however much there is of that.
+#[test]
+fn what_a_fork_does_not_explain_is_counted() {
+    let mut scene = forked(View(0));
+    scene.unkept = Some((1, SLOT));
+    let verdict = scene.verdict();
+    assert!(verdict.safety.findings.total() > 1, "{verdict}");
+    assert_eq!(verdict.safety.findings.beside_a_fork(), 1, "{verdict}");
 }

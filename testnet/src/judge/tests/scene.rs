@@ -93,6 +93,8 @@ impl Scene {
             expect_accused: BTreeSet::from([ReplicaId(3)]),
             may_accuse: BTreeSet::new(),
             max_gap: Duration::from_millis(30),
+            turns: Vec::new(),
+            recovers_within: None,
             load: (0, 60),
             seed: 1,
             allow_unresolved: false,

@@ -24,6 +24,8 @@ fn verdict() -> Verdict {
             worst_gap_ms: 1801,
             worst_gap_from_ms: 0,
             bound_ms: 10_000,
+            worst_recovery_ms: Some(310),
+            recovery_bound_ms: Some(5000),
             unresolved: 0,
             findings: Findings::default(),
         },
@@ -52,7 +54,7 @@ fn a_pass_is_three_lines_and_the_figures() {
     let shown = verdict().to_string();
     let expected = "\
 SAFETY pass (4 honest states agree up to slot 1,812; 10,412 acknowledged commands, each exactly once; 8 counters exact; linearizable: 12 samples, 3,120 of 3,120 operations, 2 mutated histories refused)
-LIVENESS pass (worst gap 1.9 s, bound 10 s)
+LIVENESS pass (worst gap 1.9 s, bound 10 s; worst recovery 0.4 s, bound 5 s)
 EVIDENCE pass (r3: 4 proofs: two pre-prepares for one slot)
 1,041 acknowledged operations/s (20,824 in 10,412 commands, in 20 s); latency p50 3 ms, p90 5 ms, p99 20 ms, p99.9 1801 ms, worst 1900 ms; of each client by itself: p99 19 ms, the worst 812 ms";
     assert_eq!(shown, expected);
@@ -72,7 +74,7 @@ SAFETY FAIL (4 honest states up to slot 1,812, r2 to 40; 10,412 acknowledged com
   - client 8a88e3dd command 2: acknowledged in slot 7, but it never ran
   - client 8a88e3dd command 3: acknowledged in slot 7, but it never ran
   - and 2 more
-LIVENESS pass (worst gap 1.9 s, bound 10 s)
+LIVENESS pass (worst gap 1.9 s, bound 10 s; worst recovery 0.4 s, bound 5 s)
 EVIDENCE FAIL (nobody is accused)
   - nobody holds a proof against r3
 ";
@@ -87,8 +89,10 @@ fn what_was_not_searched_is_said() {
     let mut verdict = verdict();
     verdict.safety.linearizability = nothing;
     assert!(verdict.to_string().contains("; linearizability: no sample, "), "{verdict}");
-    let some = Linearizability { samples: 1, operations: 20, of: 1000, undecided: 2, left_out: 1, refused: 1 };
-    let expected = "1 sample, 20 of 1,000 operations, 2 samples undecided, 1 key with transactions left out, a mutated history refused";
+    let unmutated = vec!["the sums of two additions exchanged"];
+    let some =
+        Linearizability { samples: 1, operations: 20, of: 1000, undecided: 2, left_out: 1, refused: 1, unmutated };
+    let expected = "1 sample, 20 of 1,000 operations, 2 samples undecided, 1 key with transactions left out, a mutated history refused, nothing there for the sums of two additions exchanged";
     assert_eq!(some.to_string(), expected);
 }
 

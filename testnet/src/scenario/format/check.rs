@@ -60,6 +60,9 @@ impl Scenario {
             (0..=4096, self.load.value_bytes, "values of up to 4096 bytes"),
             (0..=100, self.load.add_percent.into(), "at most 100 percent"),
         ];
+        if let Some(rate) = self.load.rate.filter(|rate| !(1.0..=100_000.0).contains(rate)) {
+            return Err(ScenarioError::Rate(rate));
+        }
         match bounds.iter().find(|(range, value, _)| !range.contains(value)) {
             Some((_, _, words)) => Err(ScenarioError::Load(words)),
             None => Ok(()),
@@ -78,13 +81,21 @@ impl Scenario {
     }
 
     fn check_expect(&self) -> Result<(), ScenarioError> {
-        let Expect { safety, throughput, accused, may_be_accused, .. } = &self.expect;
+        let Expect { safety, liveness, recovers_within, throughput, accused, may_be_accused, .. } = &self.expect;
         let malicious = self.malicious();
         if let Some(innocent) = accused.iter().chain(may_be_accused).find(|who| !malicious.contains(who)) {
             return Err(ScenarioError::InnocentExpected(innocent.0));
         }
         if let Some(share) = throughput.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
             return Err(ScenarioError::Throughput(share));
+        }
+        // Who is never answered has no latency; only liveness finds him.
+        if self.expect.worst_client_p99_ms.is_some() && !liveness {
+            return Err(ScenarioError::LatencyWithoutLiveness);
+        }
+        let returns = self.step.iter().any(|step| step.gives_back() || matches!(step, Step::Lead(_)));
+        if recovers_within.is_some() && !(returns || self.timing.is_some_and(|timing| timing.stabilises().is_some())) {
+            return Err(ScenarioError::NothingToRecoverFrom);
         }
         let attackers = malicious.len();
         if *safety == Safety::Broken && attackers <= usize::from((self.replicas - 1) / 3) {

@@ -90,6 +90,17 @@ pub enum ScenarioError {
     /// No share.
     #[error("expect.throughput = {0}: a share of the undisturbed run, above 0 and up to 1")]
     Throughput(f64),
+    /// What is never answered has no latency.
+    #[error("expect.worst_client_p99_ms says nothing of commands that are never answered: leave liveness = true")]
+    LatencyWithoutLiveness,
+    /// Nothing is given back.
+    #[error("expect.recovers_within: no step gives anything back; that are restart, resume, heal, links and lead")]
+    NothingToRecoverFrom,
+    /// No rate.
+    #[error(
+        "load.rate = {0}: operations per second over all clients, from 1 to 100000; left out, as fast as they are answered"
+    )]
+    Rate(f64),
     /// It takes more than f.
     #[error("expect.safety = \"broken\" wants more than f attackers: {attackers} of {replicas} replicas are too few")]
     TooFewToBreak {

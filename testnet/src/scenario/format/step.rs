@@ -231,6 +231,40 @@ impl Step {
         }
     }
 
+    /// Whether it takes something that stays away until another step gives it back.
+    pub(in crate::scenario) const fn takes(&self) -> bool {
+        match self {
+            Self::Kill(_)
+            | Self::PowerLoss(_)
+            | Self::Pause(_)
+            | Self::FillDisk(_)
+            | Self::Strike(_)
+            | Self::Attack(_)
+            | Self::Cut(_)
+            | Self::Partition(_)
+            | Self::Shape(_) => true,
+            // `lead` gives back what it takes.
+            Self::Wait(_)
+            | Self::At(_)
+            | Self::Resume(_)
+            | Self::Restart(_)
+            | Self::WipeDisk(_)
+            | Self::Corrupt(_)
+            | Self::Refused(_)
+            | Self::Begin(_)
+            | Self::End(_)
+            | Self::Lead(_)
+            | Self::Heal(_)
+            | Self::Links(_)
+            | Self::Await(_) => false,
+        }
+    }
+
+    /// Whether it gives back what an earlier one took.
+    pub(in crate::scenario) const fn gives_back(&self) -> bool {
+        matches!(self, Self::Resume(_) | Self::Restart(_) | Self::Heal(_) | Self::Links(_))
+    }
+
     /// Whether it says what links are like.
     pub(super) const fn shapes(&self) -> bool {
         matches!(self, Self::Cut(_) | Self::Partition(_) | Self::Shape(_) | Self::Heal(_) | Self::Links(_))

@@ -95,6 +95,10 @@ fn nonsense_is_refused_by_name() {
         ("[[step]]\nshape = { from = \"r0\", to = \"r1\", like = { loss = 1.5 } }", "loss = 1.5"),
         ("[load]\nclients = 0", "from 1 to 256 clients"),
         ("[load]\nadd_percent = 101", "at most 100"),
+        ("[load]\nrate = 0", "load.rate = 0"),
+        ("expect.recovers_within = 5\n[[step]]\nkill = \"r1\"", "gives anything back"),
+        ("[load]\nrate = nan", "load.rate"),
+        ("[expect]\nliveness = false\nworst_client_p99_ms = 9", "leave liveness"),
         ("[expect]\naccused = [\"r1\"]", "has no attack"),
         ("[expect]\nthroughput = 1.5", "above 0 and up to 1"),
         ("[expect]\nsafety = \"broken\"\n[attacks]\nr1 = \"collude\"", "more than f"),
@@ -154,4 +158,39 @@ fn a_clean_run_has_the_load_and_no_fault() {
     let clean = Scenario::parse(&text).unwrap().clean();
     assert!(clean.attacks.is_empty() && matches!(clean.step[..], [Step::Wait(_)]) && clean.expect == Expect::default());
     assert_eq!((clean.load.clients, clean.links.as_deref()), (3, Some("lan")));
+}
+
+/// What is drawn by chance is drawn by the scenario's seed too, for replicas, clients and steps alike; what is not stays as it is written.
+#[test]
+fn the_seed_is_in_every_trigger_with_a_probability() {
+    let text = format!(
+        "{SMALL}attacks.r1 = \"silent@view=3 + omit@p=0.5,seed=9\"\nmenaces.m = \"gaps@p=0.25,rate=5\"\n[[step]]\nattack = {{ who = \"r1\", attack = \"omit@p=0.5,seed=9\" }}\n"
+    );
+    let drawn = |seed| Scenario { seed, ..Scenario::parse(&text).unwrap() }.drawn().unwrap();
+    let texts = |scenario: &Scenario| {
+        let [Step::Attack(Assault { attack, .. })] = &scenario.step[..] else { panic!("{scenario:?}") };
+        [scenario.attacks.values().next().unwrap().clone(), scenario.menaces["m"].clone(), attack.clone()]
+    };
+    let (one, two) = (drawn(1), drawn(2));
+    assert_eq!(texts(&one), texts(&drawn(1)));
+    texts(&one).iter().zip(&texts(&two)).for_each(|(one, two)| assert_ne!(one, two));
+    let [attack, menace, step] = texts(&one);
+    assert_eq!(attack, format!("silent@view=3..4+{step}"), "a place is a place, whoever names it");
+    assert!(
+        step.starts_with("omit@p=0.5,seed=") && menace.starts_with("gaps@p=0.25,seed=") && menace.ends_with(",rate=5")
+    );
+    let certain = Scenario::parse(&format!("{SMALL}attacks.r1 = \"silent\"\n")).unwrap();
+    assert_eq!(certain.drawn().unwrap(), certain);
+}
+
+#[test]
+fn what_is_judged_besides_is_read_and_written() {
+    let text = format!(
+        "{SMALL}load.rate = 50.0\n[[step]]\nkill = \"r1\"\n[[step]]\nrestart = \"down\"\n[expect]\nrecovers_within = 5\nworst_client_p99_ms = 900\nmemory_mib = 512\n"
+    );
+    let scenario = Scenario::parse(&text).unwrap();
+    let Expect { recovers_within, worst_client_p99_ms, memory_mib, .. } = scenario.expect;
+    assert_eq!((recovers_within, worst_client_p99_ms, memory_mib), (Some(5), Some(900), Some(512)));
+    assert_eq!((scenario.load.rate, scenario.load().rate), (Some(50.0), Some(50.0)));
+    assert_eq!(Scenario::parse(&toml::to_string(&scenario).unwrap()).unwrap(), scenario);
 }

@@ -2,27 +2,29 @@
 
 use super::super::format::Replica;
 use super::Show;
+use crate::judge::Turn;
 use anyhow::{anyhow, bail};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
-use varangian::cli::status::ask_all;
 use varangian_client::protocol::ReplicaStatus;
 use varangian_crypto::ReplicaId;
 
 /// Between two looks at where the replicas stand.
 const LOOK: Duration = Duration::from_millis(50);
 /// For one replica's answer.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+/// Between two tries to reach one that is down, at most.
+pub(super) const REDIAL: Duration = Duration::from_millis(200);
 /// For each step to come about.
 pub(super) const STEP: Duration = Duration::from_secs(60);
 
 impl Show {
     /// Remembers the view that a quorum is in; where none is in one view, what was remembered before.
-    pub(super) async fn note_view(&mut self) -> anyhow::Result<()> {
-        let rows = self.look().await?;
+    pub(super) async fn note_view(&mut self) {
+        let rows = self.look().await;
         self.view_before = self.agreed(&rows, 0).unwrap_or(self.view_before);
-        Ok(())
     }
 
     /// Pauses primaries in turn until `leader` leads. At no moment is more than one of them away.
@@ -32,10 +34,12 @@ impl Show {
         let bound = view + 16 * n;
         while self.primary(view) != leader {
             let primary = self.primary(view);
+            self.turn(Turn::Taken);
             self.net.pause(primary)?;
             self.down.insert(primary);
             view = self.reach_view(view + 1).await?;
             self.net.resume(primary)?;
+            self.turn(Turn::GivenBack);
             self.down.remove(&primary);
             self.caught_up(&[primary]).await?;
             self.tell(&format!("{primary} was paused and goes on; view {view}: {} leads", self.primary(view)));
@@ -106,10 +110,16 @@ impl Show {
         Ok(goal)
     }
 
-    /// Where all replicas stand that answer.
-    async fn look(&self) -> anyhow::Result<Vec<ReplicaStatus>> {
-        let answers = ask_all(&self.network, PATIENCE).await?;
-        Ok(answers.into_iter().filter_map(|(_, answer)| answer.ok()).collect())
+    /// Where all replicas stand that answer: each answer is to a question asked now.
+    async fn look(&self) -> Vec<ReplicaStatus> {
+        let mut answers = JoinSet::new();
+        for id in self.net.ids() {
+            let connections = self.connections.clone();
+            answers.spawn(async move { connections.status(id).await });
+        }
+        let mut rows: Vec<ReplicaStatus> = answers.join_all().await.into_iter().flatten().collect();
+        rows.sort_by_key(|row| row.replica);
+        rows
     }
 
     /// Asks all replicas again and again until their answers suffice.
@@ -117,15 +127,15 @@ impl Show {
         let waiting = async {
             let mut look = interval(LOOK);
             loop {
-                let rows = self.look().await?;
+                let rows = self.look().await;
                 if enough(&rows) {
-                    return Ok(rows);
+                    return rows;
                 }
                 look.tick().await;
             }
         };
         match timeout(STEP, waiting).await {
-            Ok(rows) => rows,
+            Ok(rows) => Ok(rows),
             Err(_) => bail!(
                 "{} s have passed and it is still not so that {what}; logs are in {}",
                 STEP.as_secs(),

@@ -5,26 +5,44 @@ use super::super::format::Scenario;
 use super::super::shipped;
 use super::NotSimulated;
 use super::verdict::{Simulated, simulate};
-use anyhow::bail;
+use crate::layout::NetworkDir;
+use crate::report::Report;
+use anyhow::{Context as _, bail};
+use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{available_parallelism, scope};
 
+/// How one is played.
+#[derive(Debug)]
+pub struct Manner {
+    /// Under so many seeds from its own on, up to the first that is not as expected.
+    pub seeds: Option<u64>,
+    /// Tells everything in words.
+    pub trace: bool,
+    /// The outcome as JSON.
+    pub json: bool,
+    /// Where a report is left: of many seeds, on the one that is not as expected.
+    pub report: Option<PathBuf>,
+}
+
 /// Plays one, under its seed or so many from that on. `what`: how it was named.
 ///
 /// # Errors
 /// If it cannot be simulated.
-pub fn run(scenario: &Scenario, what: &str, seeds: Option<u64>, trace: bool, json: bool) -> anyhow::Result<ExitCode> {
+pub fn run(scenario: &Scenario, what: &str, manner: &Manner) -> anyhow::Result<ExitCode> {
     keep_panics_quiet();
-    if let Some(count) = seeds {
-        return many(scenario, what, count, json);
+    if let Some(count) = manner.seeds {
+        return many(scenario, what, count, manner);
     }
-    let simulated = simulate(scenario, trace)?;
+    let simulated = simulate(scenario, manner.trace)?;
     for line in &simulated.trace {
         write_out(&format!("{line}\n"))?;
     }
-    tell(&simulated, json)?;
+    tell(&simulated, manner.json)?;
+    leave_report(&simulated, scenario, manner)?;
     Ok(if simulated.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -56,7 +74,7 @@ pub fn all(json: bool) -> anyhow::Result<ExitCode> {
             Err(error @ (NotSimulated::Menaces | NotSimulated::Step { .. })) => {
                 refused.push_str(&format!("{:<34} -    {error}\n", scenario.name));
             }
-            Err(error @ (NotSimulated::Scenario(_) | NotSimulated::Attack(_))) => {
+            Err(error @ (NotSimulated::Scenario(_) | NotSimulated::Attack(_) | NotSimulated::Draw(_))) => {
                 failed += 1;
                 table.push_str(&format!("{:<34} FAIL {error}\n", scenario.name));
             }
@@ -74,7 +92,8 @@ pub fn all(json: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// Plays one under many seeds, and tells the first that is not as expected.
-fn many(scenario: &Scenario, what: &str, count: u64, json: bool) -> anyhow::Result<ExitCode> {
+fn many(scenario: &Scenario, what: &str, count: u64, manner: &Manner) -> anyhow::Result<ExitCode> {
+    let json = manner.json;
     // What cannot be simulated cannot be under any seed.
     super::plan(scenario)?;
     let of_seed = |place: u64| {
@@ -95,6 +114,7 @@ fn many(scenario: &Scenario, what: &str, count: u64, json: bool) -> anyhow::Resu
             Err(error) => bail!("{error}"),
         };
         tell(simulated, json)?;
+        leave_report(simulated, scenario, manner)?;
         let said = format!("seed {} is not as expected, {place} before it were", simulated.seed);
         let repeat = format!("repeat: varangian-testnet scenario run {what} --sim --seed {}", simulated.seed);
         eprintln!("{said}\n{repeat}");
@@ -154,6 +174,15 @@ fn tell(simulated: &Simulated, json: bool) -> anyhow::Result<()> {
         text.push_str(&format!("[{seconds:3}.{tenths} s] {}\n", happening.what));
     }
     write_out(&format!("{text}\n{simulated}\n"))?;
+    Ok(())
+}
+
+fn leave_report(simulated: &Simulated, scenario: &Scenario, manner: &Manner) -> anyhow::Result<()> {
+    let Some(path) = &manner.report else { return Ok(()) };
+    fs::create_dir_all(path).with_context(|| path.display().to_string())?;
+    let dir = NetworkDir::new(path);
+    simulated.report(scenario)?.write(&dir)?;
+    eprintln!("the whole of it: {}", Report::page_of(&dir).display());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use super::verdict::simulate;
 use super::*;
 use crate::layout::NetworkDir;
+use crate::report::Report;
 use crate::scenario::play::play;
 use crate::scenario::shipped;
 
@@ -85,10 +86,47 @@ fn what_is_not_as_expected_is_noticed() {
     let simulated = simulate(&slow, false).unwrap();
     assert!(!simulated.passed && !simulated.judgements[1].passed, "{simulated}");
 
+    let mut late = shipped("power-loss-beyond-f");
+    late.expect.recovers_within = Some(0);
+    let simulated = simulate(&late, false).unwrap();
+    assert!(!simulated.passed && !simulated.judgements[1].passed, "{simulated}");
+    assert!(simulated.judgements[1].findings[0].contains("the bound is 0ns"), "{simulated}");
+
     let mut whole = shipped("fork-by-more-than-f");
     whole.attacks.values_mut().for_each(|attack| *attack = "silent@view=9..".to_owned());
     let simulated = simulate(&whole, false).unwrap();
     assert!(simulated.missed.iter().any(|missed| missed.contains("the honest agree")), "{simulated}");
+}
+
+/// Each seed draws other places, and the simulator the same ones as real processes.
+#[test]
+fn seeds_draw_other_places() {
+    let mut scenario = shipped("two-attacks-of-one");
+    let mut drawn = |seed| {
+        scenario.seed = seed;
+        let attacks = plan(&scenario).unwrap().adversaries.into_iter().map(|evil| match evil.how {
+            How::Attack(attack) => attack.to_string(),
+            other => panic!("{other:?}"),
+        });
+        let attacks = attacks.collect::<Vec<_>>().join("+");
+        assert_eq!(scenario.drawn().unwrap().attacks.into_values().collect::<Vec<_>>(), [attacks.clone()]);
+        attacks
+    };
+    assert_eq!(drawn(1), drawn(1));
+    assert_ne!(drawn(1), drawn(2));
+}
+
+#[test]
+fn a_simulated_run_leaves_a_report() {
+    let scenario = shipped("partition");
+    let simulated = simulate(&scenario, false).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = NetworkDir::new(scratch.path());
+    simulated.report(&scenario).unwrap().write(&dir).unwrap();
+    let report = Report::read(&dir).unwrap();
+    assert_eq!((report.passed, &report.happened), (Some(true), &simulated.happened));
+    assert!(report.judgements.iter().any(|judgement| judgement.text.contains("worst recovery")), "{report:?}");
+    assert!(std::fs::read_to_string(Report::page_of(&dir)).unwrap().contains("a partition: r0 r1 | r2 r3"));
 }
 
 #[test]

@@ -4,13 +4,14 @@ use super::super::format::{Safety, Scenario};
 use super::{NotSimulated, plan};
 use crate::judge::finding::Finding;
 use crate::judge::verdict::{Evidence, Liveness};
-use crate::report::{Happening, Judgement};
+use crate::report::{Happening, Judgement, Report};
+use crate::timeline::Timeline;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 use varangian_crypto::{Quorums, ReplicaId};
-use varangian_sim::world::script::Played;
+use varangian_sim::world::script::{Played, Recovery};
 use varangian_sim::world::{self, Micros, Run};
 
 /// How a simulated run ended.
@@ -140,6 +141,13 @@ fn liveness(scenario: &Scenario, played: &Played, outcome: &world::Outcome) -> J
     if outcome.acknowledged_in_faults == 0 && expect.liveness {
         findings.push(Finding::Silence.to_string());
     }
+    let recovery_bound = expect.recovers_within.map(Duration::from_secs);
+    for Recovery { back, took, .. } in &played.recoveries {
+        let took = Duration::from_micros(*took);
+        if let Some(bound) = recovery_bound.filter(|bound| took > *bound) {
+            findings.push(Finding::Recovery { took, from_ms: millis(*back), bound }.to_string());
+        }
+    }
     let violation = outcome.violation.iter().filter(|violation| violation.invariant.is_liveness());
     findings.extend(violation.map(ToString::to_string));
     if promised && !played.lived && outcome.violation.is_none() {
@@ -149,6 +157,8 @@ fn liveness(scenario: &Scenario, played: &Played, outcome: &world::Outcome) -> J
         worst_gap_ms: millis(played.gap.0),
         worst_gap_from_ms: from,
         bound_ms: u64::try_from(bound.as_millis()).unwrap_or(u64::MAX),
+        worst_recovery_ms: played.recoveries.iter().map(|recovery| millis(recovery.took)).max(),
+        recovery_bound_ms: expect.recovers_within.map(|seconds| seconds * 1000),
         unresolved: 0,
         findings: crate::judge::Findings::default(),
     };
@@ -202,8 +212,11 @@ fn remarks(scenario: &Scenario, played: &Played) -> Vec<String> {
             if both.is_empty() { "nobody".to_owned() } else { both.join(", ") },
         ));
     }
-    if scenario.expect.throughput.is_some() {
-        remarks.push("the share of throughput is not judged: here clients send at a pace of their own".to_owned());
+    if scenario.expect.throughput.is_some() || scenario.expect.worst_client_p99_ms.is_some() {
+        remarks.push("throughput and latencies are not judged: here clients send at a pace of their own".to_owned());
+    }
+    if scenario.expect.memory_mib.is_some() {
+        remarks.push("memory is not judged: here there are no processes".to_owned());
     }
     remarks
 }
@@ -222,6 +235,26 @@ impl fmt::Display for Seconds {
 }
 
 impl Simulated {
+    /// As a report. Nobody looks at replicas four times a second here: what happened is its time line.
+    ///
+    /// # Errors
+    /// If the scenario cannot be written down.
+    pub fn report(&self, scenario: &Scenario) -> Result<Report, toml::ser::Error> {
+        let remarks = self.remarks.iter().cloned();
+        let missed = self.missed.iter().map(|missed| format!("NOT AS EXPECTED: {missed}"));
+        Ok(Report {
+            title: format!("{} (simulated)", self.scenario),
+            about: scenario.about.clone(),
+            seed: Some(self.seed),
+            passed: Some(self.passed),
+            judgements: self.judgements.clone(),
+            remarks: remarks.chain(missed).chain([format!("event hash {}", self.hash)]).collect(),
+            happened: self.happened.clone(),
+            timeline: Timeline::default(),
+            file: Some(toml::to_string(&Scenario { seed: self.seed, ..scenario.clone() })?),
+        })
+    }
+
     /// All of it in one line, for a table.
     #[must_use]
     pub fn line(&self) -> String {

@@ -47,6 +47,29 @@ fn random_places_are_drawn_by_the_seed() {
     assert!((400..600).contains(&by_view), "{by_view} of 1000 views at p=0.5");
 }
 
+/// Other runs draw other places, the same run the same ones; what draws nothing is as it was.
+#[test]
+fn the_seed_of_a_run_decides_with_that_of_the_trigger() {
+    let drawn = |text: &str, run: u64| -> Vec<u64> {
+        let trigger = text.parse::<Trigger>().unwrap().mixed(run);
+        // As it is told to a process, and again to the one that is started after it.
+        assert_eq!(trigger.to_string().parse::<Trigger>(), Ok(trigger));
+        (1..=400).filter(|slot| trigger.strikes(View(0), Some(Slot(*slot)))).collect()
+    };
+    let first = drawn("p=0.3,seed=7", 1);
+    assert_eq!(first, drawn("p=0.3,seed=7", 1));
+    assert!((80..160).contains(&first.len()), "{}", first.len());
+    for (text, run) in
+        [("p=0.3,seed=7", 2), ("p=0.3,seed=7", 7), ("p=0.3,seed=1", 7), ("p=0.3,seed=8", 1), ("p=0.3", 0)]
+    {
+        let common = drawn(text, run).iter().filter(|slot| first.contains(slot)).count();
+        assert!((10..70).contains(&common), "{text} in run {run}: {common} places are common, by chance 36");
+    }
+    for text in ["always", "never", "view=2..5", "slot=10.."] {
+        assert_eq!(text.parse::<Trigger>().unwrap().mixed(9), text.parse().unwrap());
+    }
+}
+
 /// Frozen: a seed in a report means the same places for ever.
 #[test]
 fn a_seed_means_the_same_places_for_ever() {
