@@ -12,6 +12,7 @@
 //! - [`shell`]: the core's [`Io`](varangian_runner::Io): what it asks for goes to the thread that does it.
 //! - [`persist`], [`record`]: the storage thread; one synced group commit at a time.
 //! - [`evidence`]: proofs of misbehaviour, in a file.
+//! - [`fork`]: who made replicas decide differently, by what several disks hold together.
 //! - [`execute`]: the execution thread; application, state, replies.
 //! - [`outbound`]: signing, and reading for peers that are behind.
 //! - [`thread`]: what becomes of the process when one of its threads dies.
@@ -26,6 +27,7 @@ pub mod desk;
 pub mod event;
 pub mod evidence;
 pub mod execute;
+pub mod fork;
 pub mod home;
 pub mod inbound;
 pub mod link_metrics;

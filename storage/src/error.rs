@@ -44,7 +44,7 @@ pub enum StoreError {
         dir: PathBuf,
     },
     /// A file is damaged. Nothing was changed.
-    #[error("{} is damaged: {detail}. Keep a copy as evidence, then run `varangian repair`", file.display())]
+    #[error("{} is damaged: {detail}. Keep it as evidence, and put no older copy in its place: that would have forgotten votes", file.display())]
     Corrupt {
         /// The damaged file, or its directory where the database does not name the file.
         file: PathBuf,

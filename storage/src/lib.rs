@@ -70,7 +70,7 @@ pub use keys::{Key, Table};
 pub use mark::Synced;
 pub use recovery::TornTail;
 pub use stats::Stats;
-pub use store::{Opened, Store};
+pub use store::{Opened, Store, TableFile};
 pub use tuning::Options;
 pub use verify::{Report, TableReport};
 pub use view::{Limit, View};

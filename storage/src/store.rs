@@ -1,12 +1,12 @@
 //! Creating a store, opening it, and what it holds in memory.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use bytes::Bytes;
-use rocksdb::{ColumnFamily, DB, DBIterator, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamily, DB, DBIterator, Direction, IteratorMode, LiveFile, ReadOptions, WriteBatch, WriteOptions};
 use varangian_crypto::Digest;
 
 use crate::error::{Found, StoreError};
@@ -60,6 +60,17 @@ pub struct Opened {
     pub torn: Option<TornTail>,
     /// The last executed slot; 0 before the first.
     pub last_executed: u64,
+}
+
+/// One file of sorted entries, as the database keeps what has left memory and log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableFile {
+    /// Where it is.
+    pub file: PathBuf,
+    /// What its entries are: `consensus`, `state` and so on.
+    pub of: String,
+    /// Its length.
+    pub bytes: u64,
 }
 
 /// A key and its value.
@@ -179,6 +190,24 @@ impl Store {
     pub fn synced_in(dir: &Path) -> Result<Synced, StoreError> {
         let layout = Layout::new(dir);
         Ok(Synced::new(MarkFile::open(&layout)?.newest(), &layout))
+    }
+
+    /// The tables of a store that nobody has open, with what each is of. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the database cannot be read.
+    pub fn tables_in(dir: &Path) -> Result<Vec<TableFile>, StoreError> {
+        let layout = Layout::new(dir);
+        let tuning = Tuning::new(&layout, Options::default());
+        let failed = |error| StoreError::opening(&layout.db(), error);
+        let db = DB::open_cf_descriptors_read_only(&tuning.database, layout.db(), tuning.families(), false);
+        let tables = db.and_then(|db| db.live_files()).map_err(failed)?;
+        let table = |live: LiveFile| TableFile {
+            file: layout.db().join(live.name.trim_start_matches('/')),
+            of: live.column_family_name,
+            bytes: live.size as u64,
+        };
+        Ok(tables.into_iter().map(table).collect())
     }
 
     pub(crate) fn family(&self, family: Family) -> Result<&ColumnFamily, StoreError> {

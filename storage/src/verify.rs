@@ -1,4 +1,4 @@
-//! Reads everything and reports: for `varangian inspect` and `varangian doctor`.
+//! Reads everything and reports.
 
 use rocksdb::IteratorMode;
 

@@ -47,7 +47,7 @@ const WORDS: [(&str, &str); 7] = [
 ];
 
 /// Faults that are neither a replica's lies nor a client's: which steps or keys of a scenario play them, with their rows.
-const FAULTS: [(&str, &[u8], &str, &str); 9] = [
+const FAULTS: [(&str, &[u8], &str, &str); 10] = [
     (
         "links, shape, cut, partition",
         &[20],
@@ -59,10 +59,16 @@ const FAULTS: [(&str, &[u8], &str, &str); 9] = [
     ("power-loss", &[22, 24], "crashes that lose what was not synced, of all at once too", "durable before sent"),
     ("pause, resume", &[30], "replicas that stand still with open connections", "a timer per pending command"),
     (
-        "fill-disk, corrupt, wipe-disk",
+        "fill-disk, fail-sync, corrupt, wipe-disk",
         &[22, 23],
-        "full, rotten, rolled back and empty disks",
-        "checksums and a high-water mark of votes; refuse, keep as evidence",
+        "full, rotten and empty disks, disks that cannot sync or lost votes",
+        "a failed write or sync is final; checksums and a high-water mark of votes; refuse, keep as evidence",
+    ),
+    (
+        "save-disk, restore-disk",
+        &[22, 23],
+        "rolled back disks",
+        "a replica that is shown an own vote that its disk does not know stops, restarts included",
     ),
     ("twins-for", &[1, 10], "one key in two replicas", "a replica that meets its own unknown vote stops"),
     ("more than f under [attacks]", &[18], "a fork", "none; at least f + 1 are proved guilty, and nobody else"),

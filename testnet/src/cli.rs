@@ -2,7 +2,7 @@
 
 use crate::menace;
 use crate::scenario::command as scenario;
-use crate::{bench, catalogue, control, demo, replica, robustness, up};
+use crate::{bench, catalogue, control, demo, judge, replica, robustness, up};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -28,6 +28,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Play scenarios: attacks, faults, a load, and what must hold
     Scenario(scenario::ScenarioArgs),
+    /// Judge a network that is down, by what its replicas have stored
+    Judge(judge::command::JudgeArgs),
     /// Measure
     Bench(bench::BenchArgs),
     /// Measure what one faulty replica can take from everybody else
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
             Command::Control(control) => control::run(control).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Scenario(args) => scenario::run(args).await,
+            Command::Judge(args) => judge::command::run(&args),
             Command::Bench(args) => bench::run(args).await,
             Command::Robustness(args) => robustness::run(args).await,
             Command::Menace(args) => menace::command::run(args).await,

@@ -60,6 +60,10 @@ pub enum Control {
     Shape(ShapeArgs),
     /// Damage the disk of a replica that is down
     Damage(DamageArgs),
+    /// Keep a copy of the disks of replicas that are down
+    SaveDisk(Target),
+    /// Put that copy back: what was stored since is gone
+    RestoreDisk(Target),
     /// What has happened to a network, as text or as a page; of one that has ended too
     #[command(
         after_help = "Examples:\n  varangian-testnet report\n  varangian-testnet report --html page.html\n  varangian-testnet report --json"
@@ -337,6 +341,8 @@ impl Control {
             Self::Pause(args) => target(args, Step::Pause),
             Self::Resume(args) => target(args, Step::Resume),
             Self::Heal(args) => target(args, Step::Heal),
+            Self::SaveDisk(args) => target(args, Step::SaveDisk),
+            Self::RestoreDisk(args) => target(args, Step::RestoreDisk),
             Self::Attack(AttackArgs { network, who, attack }) => (network.dir(), Step::Attack(Assault { who, attack })),
             Self::Partition(PartitionArgs { network, groups }) => (network.dir(), Step::Partition(groups)),
             Self::Damage(DamageArgs { network, who, what }) => (network.dir(), Step::Corrupt(Corruption { who, what })),

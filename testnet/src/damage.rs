@@ -1,14 +1,14 @@
 //! What becomes of a disk whose replica is dead.
 //!
-//! What a test cannot do from outside, such as a sync that fails once or a write that is torn in the middle, is the simulator's.
+//! What a test cannot do from outside, such as a write that is torn in the middle, is the simulator's.
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::os::unix::fs::{FileExt as _, symlink};
+use std::path::{Path, PathBuf};
 use varangian_crypto::sha256;
 use varangian_storage::{Store, Synced};
 
@@ -22,6 +22,10 @@ pub enum Damage {
     Marks,
     /// The end of the log is gone, synced bytes too: votes that were sent.
     LostVotes,
+    /// A bit of a table that holds its votes is flipped: a start reads it.
+    Sst,
+    /// A bit of a table that holds the application's state is flipped: it is read when somebody asks for what is there.
+    State,
 }
 
 impl fmt::Display for Damage {
@@ -29,6 +33,8 @@ impl fmt::Display for Damage {
         f.write_str(match self {
             Self::Log => "a bit of its log is flipped",
             Self::Marks => "its high-water marks are damaged",
+            Self::Sst => "a bit of a table of its votes is flipped",
+            Self::State => "a bit of a table of its state is flipped",
             Self::LostVotes => "the end of its log is gone, with votes that it has sent",
         })
     }
@@ -61,6 +67,15 @@ pub fn damage(data: &Path, how: Damage, seed: u64) -> anyhow::Result<()> {
             }
             open(&synced.log)?.set_len(random(seed, synced.bytes))?;
         }
+        Damage::Sst | Damage::State => {
+            let of = if how == Damage::Sst { "consensus" } else { "state" };
+            let tables = Store::tables_in(data)?.into_iter().filter(|table| table.of == of);
+            let Some(table) = tables.max_by_key(|table| table.bytes) else {
+                bail!("{} has no table of its {of} yet: a start moves what is in the log into tables", name(data));
+            };
+            // Entries come first; an index and a summary follow.
+            flip(&open(&table.file)?, random(seed, table.bytes / 2), seed)?;
+        }
     }
     Ok(())
 }
@@ -71,6 +86,63 @@ pub fn damage(data: &Path, how: Damage, seed: u64) -> anyhow::Result<()> {
 /// If it cannot be removed.
 pub fn wipe(data: &Path) -> anyhow::Result<()> {
     fs::remove_dir_all(data).with_context(|| data.display().to_string())
+}
+
+/// Lets no log file be synced that a running store begins from here on: the next one takes every byte, keeps none, and refuses to sync. Gives its
+/// name, for it to be removed when the process has ended.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn lose_syncs(data: &Path) -> anyhow::Result<PathBuf> {
+    let mut newest = 0;
+    for dir in ["db", "log"].map(|dir| data.join(dir)) {
+        for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
+            let name = entry?.file_name().into_string().unwrap_or_default();
+            // Tables, logs, manifests and settings are numbered in one row.
+            let number = name.split(|c: char| !c.is_ascii_digit()).find_map(|digits| digits.parse().ok());
+            newest = newest.max(number.unwrap_or(0));
+        }
+    }
+    let next = data.join("log").join(format!("{:06}.log", newest + 1));
+    symlink("/dev/null", &next).with_context(|| next.display().to_string())?;
+    Ok(next)
+}
+
+/// Keeps a copy of everything that a replica has stored, marks included, in place of an earlier one.
+///
+/// # Errors
+/// If it cannot be read or written.
+pub fn save(data: &Path, copy: &Path) -> anyhow::Result<()> {
+    if copy.exists() {
+        wipe(copy)?;
+    }
+    copy_tree(data, copy)
+}
+
+/// Puts that copy back.
+///
+/// # Errors
+/// If there is none, or a file cannot be written.
+pub fn restore(data: &Path, copy: &Path) -> anyhow::Result<()> {
+    if !copy.exists() {
+        bail!("{} is not there: no disk was saved that could be restored", copy.display());
+    }
+    wipe(data)?;
+    copy_tree(copy, data)
+}
+
+fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir(to).with_context(|| to.display().to_string())?;
+    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy_tree(&from, &to)?;
+        } else {
+            fs::copy(&from, &to).with_context(|| from.display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 fn flip(file: &File, at: u64, seed: u64) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -107,6 +107,47 @@ impl NetworkDir {
     #[must_use]
     pub fn log(&self, id: ReplicaId) -> PathBuf {
         self.root.join(id.to_string()).join("replica.log")
+    }
+
+    /// Replicas that were malicious once, or whose disks were damaged: what these hold proves nothing of honest ones.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be read.
+    pub fn distrusted(&self) -> anyhow::Result<BTreeSet<ReplicaId>> {
+        let path = self.distrusted_file();
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let ids: BTreeSet<u16> = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+                Ok(ids.into_iter().map(ReplicaId).collect())
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(error) => Err(error).with_context(|| path.display().to_string()),
+        }
+    }
+
+    /// Remembers that these are not to be trusted any more.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn distrust(&self, ids: impl IntoIterator<Item = ReplicaId>) -> anyhow::Result<()> {
+        let path = self.distrusted_file();
+        let before = self.distrusted()?;
+        let all: BTreeSet<ReplicaId> = before.iter().copied().chain(ids).collect();
+        if all == before {
+            return Ok(());
+        }
+        let ids: Vec<u16> = all.iter().map(|id| id.0).collect();
+        fs::write(&path, serde_json::to_vec(&ids)?).with_context(|| path.display().to_string())
+    }
+
+    fn distrusted_file(&self) -> PathBuf {
+        self.root.join("distrusted.json")
+    }
+
+    /// Where a copy of a replica's disk is kept.
+    #[must_use]
+    pub fn saved(&self, id: ReplicaId) -> PathBuf {
+        self.root.join(id.to_string()).join("saved")
     }
 
     /// A client's directory.

@@ -73,9 +73,14 @@ impl Testnet {
         if let Some(id) = attacks.keys().find(|id| usize::from(**id) >= n) {
             bail!("there is no replica {id}: this network has {n}");
         }
-        let home = |id| dir.home(id).root().to_owned();
-        let replicas =
-            genesis.quorums().replicas().map(|id| Replica::new(id, home(id), attacks.get(&id.0).cloned())).collect();
+        dir.distrust(attacks.keys().map(|id| ReplicaId(*id)))?;
+        let distrusted = dir.distrusted()?;
+        let replica = |id: ReplicaId| {
+            let mut replica = Replica::new(id, dir.home(id).root().to_owned(), attacks.get(&id.0).cloned());
+            replica.was_malicious = distrusted.contains(&id);
+            replica
+        };
+        let replicas = genesis.quorums().replicas().map(replica).collect();
         Ok(Self { dir, genesis, programs: Programs::find()?, replicas, settings: Vec::new(), links: None, twin: None })
     }
 
@@ -111,6 +116,7 @@ impl Testnet {
         let first = self.replicas.first_mut().ok_or_else(|| anyhow!("a network without replicas"))?;
         let home = self.dir.twin(first.id, &self.genesis)?;
         first.was_malicious = true;
+        self.dir.distrust([first.id])?;
         self.twin = Some((Replica::new(first.id, home, None), hearers));
         Ok(())
     }
@@ -168,7 +174,7 @@ impl Testnet {
             if self.replica(id)?.paused {
                 self.resume(id)?;
             }
-            let status = self.ended(id).await?;
+            let status = self.ended(id, STOP).await?;
             if !status.success() {
                 bail!("{id} ended with {status}{}", self.tail(id));
             }
@@ -176,6 +182,9 @@ impl Testnet {
         let replica = self.replica(id)?;
         replica.was_malicious |= replica.attack.is_some() || attack.is_some();
         replica.attack = attack;
+        if replica.was_malicious {
+            self.dir.distrust([id])?;
+        }
         self.restart(&[id]).await
     }
 
@@ -223,16 +232,16 @@ impl Testnet {
         Ok(())
     }
 
-    /// Lets a replica's files grow no more, as on a full disk, and waits for it to end by itself.
+    /// Lets a replica's files grow no more, as on a full disk.
     ///
     /// # Errors
-    /// If it does not run, or goes on.
-    pub async fn fill_disk(&mut self, id: ReplicaId) -> anyhow::Result<ExitStatus> {
+    /// If it does not run.
+    pub fn fill_disk(&mut self, id: ReplicaId) -> anyhow::Result<()> {
         let pid = self.pid(id).and_then(|pid| Pid::from_raw(pid.cast_signed()));
         let pid = pid.ok_or_else(|| anyhow!("{id} does not run"))?;
         let nothing = Rlimit { current: Some(0), maximum: Some(0) };
         prlimit(Some(pid), Resource::Fsize, nothing).with_context(|| format!("limiting {id}"))?;
-        self.ended(id).await
+        Ok(())
     }
 
     /// Starts a replica that must refuse to run, and waits for its end.
@@ -245,17 +254,17 @@ impl Testnet {
         if said.is_ok() {
             bail!("{id} runs, and was to refuse");
         }
-        self.ended(id).await
+        self.ended(id, STOP).await
     }
 
     /// Waits until a replica's process ends by itself.
     ///
     /// # Errors
-    /// If it does not.
-    async fn ended(&mut self, id: ReplicaId) -> anyhow::Result<ExitStatus> {
+    /// If it does not within that time.
+    pub async fn ended(&mut self, id: ReplicaId, patience: Duration) -> anyhow::Result<ExitStatus> {
         let replica = self.replica(id)?;
         let mut child = replica.child.take().ok_or_else(|| anyhow!("{id} does not run"))?;
-        match timeout(STOP, child.wait()).await {
+        match timeout(patience, child.wait()).await {
             Ok(status) => {
                 replica.paused = false;
                 self.record()?;
@@ -263,7 +272,7 @@ impl Testnet {
             }
             Err(_) => {
                 replica.child = Some(child);
-                bail!("{id} still runs after {} s", STOP.as_secs())
+                bail!("{id} still runs after {} s", patience.as_secs())
             }
         }
     }
@@ -394,7 +403,7 @@ impl Testnet {
         self.replicas.iter().map(|replica| replica.id).collect()
     }
 
-    /// The replicas that have never run an attack.
+    /// The replicas that have never run an attack, and whose disks were never damaged when an earlier supervisor had them.
     #[must_use]
     pub fn honest(&self) -> Vec<ReplicaId> {
         self.replicas.iter().filter(|replica| !replica.was_malicious).map(|replica| replica.id).collect()
@@ -527,7 +536,7 @@ impl Replica {
     fn new(id: ReplicaId, home: PathBuf, attack: Option<String>) -> Self {
         // Nobody will speak on this one: it is replaced at the first start.
         let (_, said) = watch::channel(Said::default());
-        Self { id, home, was_malicious: attack.is_some(), attack, address: None, child: None, said, paused: false }
+        Self { id, home, was_malicious: false, attack, address: None, child: None, said, paused: false }
     }
 
     /// Where it is to listen: an address of its own; the ports are free ones at first, later the same again.

@@ -5,13 +5,13 @@
 //! none more often than its share.
 
 use crate::batch::NULL_BATCH;
-use crate::effect::{Effect, Ignored};
+use crate::effect::{Alarm, Effect, Ignored};
 use crate::message::{Message, Progress, Status};
 use crate::peers::Fetch;
 use crate::pool::Role;
 use crate::replica::{Phase, Replica, Turn};
 use crate::types::{Millis, Slot};
-use crate::vote::CommitCertificate;
+use crate::vote::{Commit, CommitCertificate};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -269,6 +269,9 @@ impl Replica {
     /// Upon a commit certificate: the slot is decided, whatever this replica has seen of it.
     pub(crate) fn on_committed(&mut self, turn: &mut Turn<'_>, certificate: CommitCertificate) -> Result<(), Ignored> {
         self.check_decided(certificate.statement.slot)?;
+        if self.stops_for_own(turn, &certificate) {
+            return Ok(());
+        }
         self.adopt(turn, certificate, None);
         self.execute_decided(turn);
         self.catch_up(turn);
@@ -291,8 +294,23 @@ impl Replica {
         if let Some(fetch) = self.peers.fetch().filter(|fetch| fetch.source == from) {
             self.peers.set_fetch(Some(Fetch { heard: turn.now, served: true, ..fetch }));
         }
-        self.adopt(turn, certificate, batch);
+        if !self.stops_for_own(turn, &certificate) {
+            self.adopt(turn, certificate, batch);
+        }
         Ok(())
+    }
+
+    /// A certificate with a COMMIT under this replica's own key, for which its disk holds no prepared certificate: it signed that once, and its disk
+    /// was rolled back since. (Certificates above the stable checkpoint are kept, and a slot that is executed here is not looked at again.)
+    fn stops_for_own(&mut self, turn: &mut Turn<'_>, certificate: &CommitCertificate) -> bool {
+        let Commit { view, slot, .. } = certificate.statement;
+        let prepared = self.log.get(&slot).and_then(|entry| entry.prepared.as_ref());
+        let is_foreign = certificate.signers().any(|signer| signer == self.config.id)
+            && prepared.is_none_or(|held| held.pre_prepare.view < view);
+        if is_foreign {
+            self.stop(turn, Alarm::ForeignVote { slot, view });
+        }
+        is_foreign
     }
 
     fn check_decided(&self, slot: Slot) -> Result<(), Ignored> {
@@ -352,7 +370,7 @@ impl Replica {
         let beyond: Vec<Slot> = self.peers.pruned(from, oldest).filter(|oldest| *oldest > needed).collect();
         if beyond.len() == weak {
             let oldest = beyond.into_iter().min().unwrap_or(oldest);
-            turn.push(Effect::Alarm(crate::effect::Alarm::NeedsSnapshot { needed, oldest }));
+            turn.push(Effect::Alarm(Alarm::NeedsSnapshot { needed, oldest }));
         }
         Ok(())
     }

@@ -2,16 +2,18 @@
 
 use super::{FAILED, STORE, USAGE};
 use crate::evidence::{Claim, EvidenceFile, EvidenceFileError, InvalidProof};
-use crate::home::Home;
+use crate::fork::{self, Fork};
+use crate::home::{Home, Member};
 use crate::record::{self, RecordError};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use varangian_crypto::Genesis;
+use varangian_consensus::{Evidence, Slot};
+use varangian_crypto::{Genesis, ReplicaId};
 use varangian_storage::{Options, Store, StoreError};
 
 /// Look into what replicas leave behind.
@@ -23,19 +25,20 @@ pub struct InspectArgs {
 
 #[derive(Debug, Subcommand)]
 enum InspectCommand {
-    /// Proofs of misbehaviour: in a stopped replica's store, or in files
+    /// Proofs of misbehaviour: in stopped replicas' stores, alone and together, or in files
     Evidence(EvidenceArgs),
 }
 
-/// With --home: the proofs that a stopped replica keeps. With --genesis: checks the proofs in files, with the genesis alone.
+/// With --home: the proofs that a stopped replica keeps; of several, what they prove together too, if they have decided differently. With --genesis:
+/// checks the proofs in files, with the genesis alone.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  varangian inspect evidence --home r0\n  varangian inspect evidence --home r0 --export evidence.json\n  varangian inspect evidence --genesis genesis.json evidence.json\n\nExit codes: 0 every proof is valid, 1 one is not, 2 a file is not what it must be, 3 the store refuses."
+    after_help = "Examples:\n  varangian inspect evidence --home r0\n  varangian inspect evidence --home r0 --export evidence.json\n  varangian inspect evidence --home r2 --home r3 --export fork.json\n  varangian inspect evidence --genesis genesis.json evidence.json\n\nExit codes: 0 every proof is valid, 1 one is not, 2 a file is not what it must be, 3 the store refuses."
 )]
 struct EvidenceArgs {
-    /// A stopped replica's home directory
+    /// A stopped replica's home directory; of several replicas, what their disks prove together
     #[arg(long, value_name = "DIR", required_unless_present = "genesis", conflicts_with_all = ["genesis", "files"])]
-    home: Option<PathBuf>,
+    home: Vec<PathBuf>,
     /// Write the proofs into a new file
     #[arg(long, value_name = "FILE", requires = "home")]
     export: Option<PathBuf>,
@@ -57,19 +60,39 @@ struct Row {
     reason: Option<InvalidProof>,
 }
 
+/// What was found.
+#[derive(Default)]
+struct Found {
+    rows: Vec<Row>,
+    /// If homes have decided differently.
+    fork: Option<Forked>,
+}
+
+/// A slot that homes have decided differently.
+struct Forked {
+    slot: Slot,
+    sides: (ReplicaId, ReplicaId),
+    /// Who is proved to have made it.
+    proved: BTreeSet<ReplicaId>,
+    /// How many it takes.
+    needed: usize,
+}
+
+/// Where proofs come from that no home holds alone.
+const TOGETHER: &str = "these homes together";
+
 /// Runs it.
 ///
 /// # Errors
 /// None: failures are printed, and told apart by exit code.
 pub fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
     let InspectCommand::Evidence(args) = args.command;
-    let rows = match (&args.home, &args.genesis) {
-        (Some(home), _) => kept(home, args.export.as_deref()),
-        (None, Some(genesis)) => claimed(genesis, &args.files),
-        (None, None) => Err(anyhow::anyhow!("name a home or a genesis")),
+    let found = match &args.genesis {
+        Some(genesis) => claimed(genesis, &args.files),
+        None => kept(&args.home, args.export.as_deref()),
     };
-    let rows = match rows {
-        Ok(rows) => rows,
+    let found = match found {
+        Ok(found) => found,
         Err(error) => {
             eprintln!("error: {error:#}");
             let refused =
@@ -79,43 +102,64 @@ pub fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
         }
     };
     if args.json {
-        println!("{}", json(&rows))
+        println!("{}", json(&found))
     } else {
-        print!("{}", text(&rows))
+        print!("{}", text(&found))
     }
-    let valid = rows.iter().all(|row| row.reason.is_none());
+    let valid = found.rows.iter().all(|row| row.reason.is_none());
     Ok(if valid { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-/// What a stopped replica keeps; written into a new file too, if one is named.
-fn kept(home: &Path, export: Option<&Path>) -> anyhow::Result<Vec<Row>> {
-    let member = Home::new(home).load()?;
-    let (store, _) = Store::open(&Home::new(home).data(), &member.store_identity(), Options::default())?;
-    let records = record::load(&store).map_err(|error| match error {
-        RecordError::Store(error) => error.into(),
-        error => anyhow::Error::from(error),
-    })?;
-    let file = EvidenceFile::new(member.genesis.chain_id(), record::evidence(&records));
+/// What stopped replicas keep, and what that proves together; written into a new file too, if one is named.
+fn kept(homes: &[PathBuf], export: Option<&Path>) -> anyhow::Result<Found> {
+    let members = homes.iter().map(|home| Home::new(home).load()).collect::<Result<Vec<_>, _>>()?;
+    let Some(Member { genesis, committee, .. }) = members.first() else { return Ok(Found::default()) };
+    let chain_id = genesis.chain_id();
+    let (mut found, mut proofs, mut stores) = (Found::default(), Vec::new(), Vec::new());
+    for (home, member) in homes.iter().zip(&members) {
+        if member.genesis.chain_id() != chain_id {
+            bail!("{} is of another chain than {}", home.display(), homes[0].display());
+        }
+        let (store, _) = Store::open(&Home::new(home).data(), &member.store_identity(), Options::default())?;
+        let records = record::load(&store).map_err(|error| match error {
+            RecordError::Store(error) => error.into(),
+            error => anyhow::Error::from(error),
+        })?;
+        let held = record::evidence(&records);
+        let file = EvidenceFile::new(chain_id, held.iter().cloned());
+        found.rows.extend(rows(&home.display().to_string(), &file, genesis)?);
+        proofs.extend(held);
+        stores.push((member.id, store));
+    }
+    let disks: Vec<_> = stores.iter().map(|(id, store)| (*id, store)).collect();
+    if let Some(Fork { slot, sides, proofs: together }) = fork::examine(&disks, committee)? {
+        let proved = together.iter().map(Evidence::accused).collect();
+        found.fork = Some(Forked { slot, sides, proved, needed: committee.quorums().weak() });
+        let new = together.into_iter().filter(|proof| !proofs.contains(proof)).collect::<Vec<_>>();
+        found.rows.extend(rows(TOGETHER, &EvidenceFile::new(chain_id, new.iter().cloned()), genesis)?);
+        proofs.extend(new);
+    }
     if let Some(path) = export {
+        let text = EvidenceFile::new(chain_id, proofs).to_json()?;
         // What is there may be evidence too.
         let written = OpenOptions::new().write(true).create_new(true).open(path);
         written
-            .and_then(|mut written| written.write_all(file.to_json().map_err(std::io::Error::other)?.as_bytes()))
+            .and_then(|mut written| written.write_all(text.as_bytes()))
             .with_context(|| path.display().to_string())?;
     }
-    Ok(rows(&home.display().to_string(), &file, &member.genesis)?)
+    Ok(found)
 }
 
 /// What files claim.
-fn claimed(genesis: &Path, files: &[PathBuf]) -> anyhow::Result<Vec<Row>> {
+fn claimed(genesis: &Path, files: &[PathBuf]) -> anyhow::Result<Found> {
     let named = |path: &Path| path.display().to_string();
     let text = fs::read_to_string(genesis).with_context(|| named(genesis))?;
     let genesis = Genesis::from_json(&text).with_context(|| named(genesis))?;
-    let mut all = Vec::new();
+    let mut all = Found::default();
     for path in files {
         let text = fs::read_to_string(path).with_context(|| named(path))?;
         let file = EvidenceFile::from_json(&text).with_context(|| named(path))?;
-        all.extend(rows(&named(path), &file, &genesis).with_context(|| named(path))?);
+        all.rows.extend(rows(&named(path), &file, &genesis).with_context(|| named(path))?);
     }
     Ok(all)
 }
@@ -139,7 +183,7 @@ fn accused(rows: &[Row]) -> BTreeMap<u16, BTreeMap<&str, u64>> {
 }
 
 /// For machines.
-fn json(rows: &[Row]) -> serde_json::Value {
+fn json(Found { rows, fork }: &Found) -> serde_json::Value {
     let proof = |Row { source, claim, reason }: &Row| {
         let Claim { accused, kind, view, slot, .. } = claim;
         serde_json::json!({
@@ -151,17 +195,28 @@ fn json(rows: &[Row]) -> serde_json::Value {
         "valid": rows.iter().all(|row| row.reason.is_none()),
         "accused": accused(rows),
         "proofs": rows.iter().map(proof).collect::<Vec<_>>(),
+        "fork": fork.as_ref().map(|Forked { slot, sides, proved, needed }| serde_json::json!({
+            "slot": slot.0, "replicas": [sides.0.0, sides.1.0], "needed": needed,
+            "proved": proved.iter().map(|id| id.0).collect::<Vec<_>>(),
+        })),
     })
 }
 
 /// For people.
-fn text(rows: &[Row]) -> String {
+fn text(Found { rows, fork }: &Found) -> String {
     let mut text = String::new();
     for (place, Row { source, claim: Claim { accused, kind, view, slot, .. }, reason }) in rows.iter().enumerate() {
         let verdict = reason.as_ref().map_or("valid".to_owned(), |reason| format!("NOT VALID: {reason}"));
         text.push_str(&format!(
             "{source}, proof {}: r{accused}: {kind} (view {view}, slot {slot}): {verdict}\n",
             place + 1
+        ));
+    }
+    if let Some(Forked { slot, sides: (one, other), proved, needed }) = fork {
+        text.push_str(&format!(
+            "{one} and {other} have decided slot {slot} differently: at least {needed} are guilty of it, {} are proved to be{}\n",
+            proved.len(),
+            if proved.len() < *needed { "; look into more homes" } else { "" }
         ));
     }
     let names: Vec<_> = accused(rows).into_keys().map(|id| format!("r{id}")).collect();

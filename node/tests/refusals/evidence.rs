@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use varangian::record;
-use varangian_consensus::{Conflict, Evidence, PrePrepare, Record, Slot, View};
-use varangian_crypto::{Committee, ReplicaId, Signer, sha256};
-use varangian_storage::{Options, Store};
+use varangian_consensus::{Commit, Conflict, Evidence, PrePrepare, Record, Slot, View};
+use varangian_crypto::{Committee, QuorumCertificate, ReplicaId, Signer, encode, sha256};
+use varangian_storage::{Body, Execution, Options, Store};
 
 const KIND: &str = "two pre-prepares for one slot";
 
@@ -27,15 +27,44 @@ fn case(accused: u16) -> Case {
         signer.sign(PrePrepare { view: View(accused.into()), slot: Slot(5), digest }).into_inner()
     };
     let proof = Evidence::PrePrepares(Conflict { first: signed(b"one"), second: signed(b"other") });
-    world.open().commit(record::commit(vec![Record::Evidence(proof)])).unwrap();
+    world.open(0).commit(record::commit(vec![Record::Evidence(proof)])).unwrap();
     fs::write(world.dir.path().join("genesis.json"), world.genesis.to_json_pretty()).unwrap();
     let file = world.dir.path().join("evidence.json");
     Case { world, file }
 }
 
+/// A world in which r1 and r2 have decided slot 1 differently, as r0 and r3 have voted on both sides, and the file for what that proves.
+fn forked() -> Case {
+    let world = world("test");
+    let committee = Committee::new(&world.genesis);
+    let signer = |id: u16| Signer::new(ReplicaId(id), world.home(id).make_keys().unwrap().0, &committee).unwrap();
+    let signers: Vec<Signer> = (0..4).map(signer).collect();
+    for id in [1, 2] {
+        world.home(id).init(&world.genesis).unwrap();
+        let statement = Commit { view: View(0), slot: Slot(1), digest: sha256("some batch", &[&id.to_le_bytes()]) };
+        let sign = |id: u16| (ReplicaId(id), signers[usize::from(id)].sign(statement).signature);
+        let mut signatures = [0, id, 3].map(sign);
+        signatures.sort_by_key(|(id, _)| *id);
+        let certificate = QuorumCertificate { statement, signatures: signatures.to_vec().try_into().unwrap() };
+        let execution = Execution {
+            slot: 1,
+            state: Vec::new(),
+            clients: Vec::new(),
+            meta: Vec::new(),
+            certificate: encode(&certificate).into(),
+            batch: statement.digest,
+            body: Body::Given("body".into()),
+        };
+        world.open(id).execute(execution).unwrap();
+    }
+    fs::write(world.dir.path().join("genesis.json"), world.genesis.to_json_pretty()).unwrap();
+    let file = world.dir.path().join("fork.json");
+    Case { world, file }
+}
+
 impl World {
-    fn open(&self) -> Store {
-        let home = self.home(0);
+    fn open(&self, id: u16) -> Store {
+        let home = self.home(id);
         Store::open(&home.data(), &home.load().unwrap().store_identity(), Options::default()).unwrap().0
     }
 
@@ -72,6 +101,30 @@ fn proofs_are_listed_exported_and_checked_with_the_genesis_alone() {
     let (code, said) = case.world.inspect(&[&"--json", &"--genesis", &genesis, &case.file, &case.file]);
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &said["valid"], &said["accused"]["2"][KIND]), (0, &true.into(), &2.into()), "{said}");
+}
+
+#[test]
+fn homes_that_have_decided_differently_convict_together() {
+    let Case { world, file } = forked();
+    let (one, other) = (world.home(1), world.home(2));
+    says(world.inspect(&[&"--home", &one.root()]), 0, &["nobody is proved faulty"]);
+    let homes: [&dyn AsRef<Path>; 4] = [&"--home", &one.root(), &"--home", &other.root()];
+    let said = world.inspect(&[&homes[..], &[&"--export", &file]].concat());
+    let words = ["together, proof 1: r0", "r1 and r2 have decided slot 1 differently", "at least 2", "2 are proved"];
+    says(said, 0, &[&words[..], &["proved faulty: r0, r3\n"]].concat());
+    let said = world.inspect(&[&"--genesis", &world.dir.path().join("genesis.json"), &file]);
+    says(said, 0, &["two commits for one slot", "proved faulty: r0, r3\n"]);
+    let (code, said) = world.inspect(&[&homes[..], &[&"--json"]].concat());
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let fork = serde_json::json!({ "slot": 1, "replicas": [1, 2], "needed": 2, "proved": [0, 3] });
+    assert_eq!((code, &said["fork"]), (0, &fork), "{said}");
+}
+
+#[test]
+fn homes_of_two_chains_are_refused() {
+    let (case, other) = (forked(), world("other"));
+    let said = case.world.inspect(&[&"--home", &case.world.home(1).root(), &"--home", &other.home(0).root()]);
+    says(said, 2, &["another chain"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::layout::Layout;
 use crate::{Prune, StoreError};
 
 #[test]
@@ -101,6 +102,49 @@ fn a_mark_that_cannot_be_written_is_final() {
     assert_eq!((opened.turn, opened.mark), (2, 1));
     assert_eq!(Store::synced_in(&dir).unwrap().turn, 2, "opening raises the mark");
     assert_eq!(store.commit(Commit::default()).unwrap(), 3);
+}
+
+/// The mark takes its bytes and cannot be synced: nobody knows what is on the disk, so nothing is tried again.
+#[test]
+fn a_mark_that_cannot_be_synced_is_final() {
+    let (_home, dir) = create();
+    let store = open(&dir);
+    store.commit(put(Key::new(1, [1]), b"sent")).unwrap();
+    store.turns.lock().unwrap().mark.break_syncs().unwrap();
+    let first = store.commit(put(Key::new(1, [2]), b"not sent")).unwrap_err();
+    assert!(first.to_string().starts_with("syncing the high-water mark"), "{first}");
+    assert_refuses(&store, &first);
+    assert_eq!(Store::synced_in(&dir).unwrap().turn, 1);
+}
+
+/// The next log file takes every byte and cannot be synced. The turn is not told as durable, no mark says so, nothing is tried again, and what was
+/// durable before is there.
+#[test]
+fn a_log_that_cannot_be_synced_is_final() {
+    let (_home, dir) = create();
+    let store = Store::open(&dir, &identity(), tiny()).unwrap().0;
+    let newest = contents(&dir).into_keys().filter_map(|path| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        name.split(|character: char| !character.is_ascii_digit()).find_map(|digits| digits.parse::<u64>().ok())
+    });
+    let log = Layout::new(&dir).log_file(newest.max().unwrap() + 1);
+    std::os::unix::fs::symlink("/dev/null", &log).unwrap();
+    let mut durable = 0;
+    let first = (1..100).find_map(|number| match store.commit(put(Key::new(1, [number]), &noise(number, 10_000))) {
+        Ok(turn) => {
+            durable = turn;
+            None
+        }
+        Err(error) => Some(error),
+    });
+    let first = first.expect("the log is changed within 64 KiB");
+    assert!(matches!(&first, StoreError::Database { message, .. } if message.contains("sync")), "{first}");
+    assert_refuses(&store, &first);
+    assert_eq!(Store::synced_in(&dir).unwrap().turn, durable);
+    drop(store);
+    fs::remove_file(&log).unwrap();
+    let (store, opened) = Store::open(&dir, &identity(), tiny()).unwrap();
+    assert_eq!((opened.turn, records(&store).len() as u64), (durable, durable));
 }
 
 /// With its log directory gone, RocksDB cannot begin the next log file.

@@ -46,6 +46,8 @@ pub(super) struct Claims {
     clients: BTreeSet<ClientKey>,
     /// Commands of menaces, which keep none, and where they ran.
     menaces: BTreeMap<Identity, Slot>,
+    /// Nobody's journal is known: any command may have been sent.
+    unknown: bool,
 }
 
 /// What was done to the keys of counters.
@@ -63,7 +65,17 @@ impl Claims {
         let commands = journals.into_iter().flat_map(|ClientJournal { client, commands, .. }| {
             commands.into_iter().map(move |(sequence, entry)| (Identity { client, sequence }, Claim::new(entry)))
         });
-        Self { commands: commands.collect(), clients, menaces: BTreeMap::new() }
+        Self { commands: commands.collect(), clients, menaces: BTreeMap::new(), unknown: false }
+    }
+
+    /// Where nobody's journal is known: whatever the log runs may have been sent. It may run once all the same.
+    pub(super) const fn unknown() -> Self {
+        Self { commands: BTreeMap::new(), clients: BTreeSet::new(), menaces: BTreeMap::new(), unknown: true }
+    }
+
+    /// Commands that ran and are in no journal.
+    pub(super) fn unclaimed(&self) -> usize {
+        self.menaces.len()
     }
 
     /// In the order of clients and sequences.
@@ -125,7 +137,7 @@ impl Claims {
     /// A command that is in no journal ran. A menace's may: of a client without a journal, on keys that no honest client touches. Once, like all.
     fn menace_ran(&mut self, command: &Command, slot: Slot, findings: &mut Findings) {
         let identity = command.identity();
-        if self.clients.contains(&identity.client) || !keeps_to_its_keys(command) {
+        if !self.unknown && (self.clients.contains(&identity.client) || !keeps_to_its_keys(command)) {
             findings.push(Finding::NobodySent { command: identity, slot });
         } else if let Some(first) = self.menaces.insert(identity, slot) {
             findings.push(Finding::RanTwice { command: identity, first, again: slot });

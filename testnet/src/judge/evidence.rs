@@ -1,15 +1,15 @@
 //! Whether the right ones are proved faulty, and nobody else.
 
+use super::JudgeError;
 use super::finding::Finding;
-use super::fork::{self, Fork};
 use super::stores::Honest;
 use super::verdict::{Evidence, ForkProof};
-use super::{Case, JudgeError};
 use std::collections::{BTreeMap, BTreeSet};
 use varangian::evidence::EvidenceFile;
+use varangian::fork::{self, Fork};
 use varangian_consensus as consensus;
 use varangian_consensus::{Slot, View};
-use varangian_crypto::{Committee, ReplicaId, Verify};
+use varangian_crypto::{Committee, Digest, ReplicaId, Verify};
 
 /// Who did it, what, and where: several proofs of it count once.
 type Deed = (ReplicaId, &'static str, (View, Slot));
@@ -18,10 +18,18 @@ fn deed(proof: &consensus::Evidence) -> Deed {
     (proof.accused(), proof.kind(), proof.place())
 }
 
+/// Who must be proved faulty, who may be, and who must not.
+pub(super) struct Expected {
+    pub(super) innocent: BTreeSet<ReplicaId>,
+    pub(super) accused: BTreeSet<ReplicaId>,
+    pub(super) may_be_accused: BTreeSet<ReplicaId>,
+}
+
 /// Collects the honest replicas' proofs, each checked with the genesis alone, and if they have forked, what their disks prove together: the judgement, and all
 /// that is proved, each deed once.
 pub(super) fn judge(
-    case: &Case,
+    chain_id: Digest,
+    expected: &Expected,
     committee: &Committee,
     honest: &[Honest],
 ) -> Result<(Evidence, EvidenceFile), JudgeError> {
@@ -42,16 +50,17 @@ pub(super) fn judge(
             }
         }
     }
-    let innocent: BTreeSet<_> = case.homes.iter().filter(|(_, _, honest)| *honest).map(|(id, _, _)| *id).collect();
+    let Expected { innocent, accused: must, may_be_accused: may } = expected;
     for ((accused, kind, _), holder) in deeds {
         *verdict.proofs.entry(accused).or_default().entry(kind).or_default() += 1;
         if innocent.contains(&accused) {
             verdict.findings.push(Finding::HonestAccused { holder, accused, kind });
-        } else if !case.expect_accused.contains(&accused) && !case.may_accuse.contains(&accused) {
+        } else if !must.contains(&accused) && !may.contains(&accused) {
             verdict.findings.push(Finding::UnexpectedlyAccused { accused, kind });
         }
     }
-    if let Some(Fork { slot, proofs }) = fork::examine(honest, committee)? {
+    let disks: Vec<_> = honest.iter().map(|replica| (replica.id, &replica.store)).collect();
+    if let Some(Fork { slot, proofs, .. }) = fork::examine(&disks, committee)? {
         let mut culprits: BTreeMap<ReplicaId, BTreeMap<&'static str, u64>> = BTreeMap::new();
         let together: BTreeMap<Deed, consensus::Evidence> =
             proofs.into_iter().map(|proof| (deed(&proof), proof)).collect();
@@ -71,8 +80,8 @@ pub(super) fn judge(
         verdict.fork = Some(ForkProof { slot: slot.0, culprits });
     }
     let culprits = verdict.culprits();
-    for expected in case.expect_accused.difference(&culprits) {
+    for expected in must.difference(&culprits) {
         verdict.findings.push(Finding::NotAccused(*expected));
     }
-    Ok((verdict, EvidenceFile::new(case.genesis.chain_id(), proved.into_values())))
+    Ok((verdict, EvidenceFile::new(chain_id, proved.into_values())))
 }

@@ -10,16 +10,16 @@
 //! - `linearizability`: whether some order explains the answers, without the log.
 //! - `replay`: the log, slot by slot, through an application of its own.
 //! - `safety`, `liveness`, `evidence`: the three judgements.
-//! - `fork`: if honest replicas decided differently, who made them.
 //! - `figures`: how fast it was.
+//! - [`command`]: the same of a network that is down, without journals.
 //! - [`finding`], `findings`: what can be wrong; [`verdict`]: what is said in the end.
 
 mod claims;
+pub mod command;
 mod evidence;
 mod figures;
 pub mod finding;
 mod findings;
-mod fork;
 mod linearizability;
 mod liveness;
 mod replay;
@@ -31,6 +31,7 @@ pub mod verdict;
 
 use crate::journal::{self, JournalError};
 use claims::Claims;
+use evidence::Expected;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,6 +39,7 @@ use stores::Honest;
 use thiserror::Error;
 use varangian::evidence::EvidenceFile;
 use varangian::execute::ExecutionError;
+use varangian::fork::ForkError;
 use varangian::record::RecordError;
 use varangian_application::ExecuteError;
 use varangian_consensus::Slot;
@@ -141,6 +143,15 @@ pub enum JudgeError {
     Histogram(#[from] hdrhistogram::CreationError),
 }
 
+impl From<ForkError> for JudgeError {
+    fn from(error: ForkError) -> Self {
+        match error {
+            ForkError::Store { replica, source } => Self::Store { replica, source },
+            ForkError::Record { replica, source } => Self::Record { replica, source },
+        }
+    }
+}
+
 /// Judges a run. Gives all proofs that the honest replicas' stores hold, too, alone and, if they have forked, together.
 ///
 /// # Errors
@@ -161,7 +172,12 @@ pub fn judge(case: &Case) -> Result<(Verdict, EvidenceFile), JudgeError> {
     // Before the log is read: what it knows of a command must not help to explain it.
     let linearizability = linearizability::judge(&claims, case.seed, &mut findings);
     let safety = safety::judge(&case.genesis, &committee, &honest, &mut claims, linearizability, findings)?;
-    let (evidence, proved) = evidence::judge(case, &committee, &honest)?;
+    let expected = Expected {
+        innocent: case.homes.iter().filter(|(_, _, honest)| *honest).map(|(id, _, _)| *id).collect(),
+        accused: case.expect_accused.clone(),
+        may_be_accused: case.may_accuse.clone(),
+    };
+    let (evidence, proved) = evidence::judge(case.genesis.chain_id(), &expected, &committee, &honest)?;
     let verdict =
         Verdict { safety, liveness: liveness::judge(case, &claims), evidence, figures: figures::count(case, &claims)? };
     Ok((verdict, proved))

@@ -228,22 +228,37 @@ impl fmt::Display for Verdict {
 }
 
 /// One judgement, with what is wrong.
-fn line(f: &mut fmt::Formatter<'_>, name: &str, judgement: &dyn fmt::Display, findings: &Findings) -> fmt::Result {
+pub(super) fn line(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    judgement: &dyn fmt::Display,
+    findings: &Findings,
+) -> fmt::Result {
     let word = if findings.is_empty() { "pass" } else { "FAIL" };
     writeln!(f, "{name} {word} ({judgement})")?;
     findings.lines().iter().try_for_each(|line| writeln!(f, "  - {line}"))
 }
 
+impl Safety {
+    /// Who has come how far.
+    pub(super) fn states(&self) -> String {
+        let furthest = self.last_slots.values().max().copied().unwrap_or_default();
+        let agree = if self.findings.is_empty() { "agree " } else { "" };
+        let states = Count(self.last_slots.len() as u64, "honest state");
+        let mut text = format!("{states} {agree}up to slot {}", Grouped(furthest));
+        for (replica, last) in self.last_slots.iter().filter(|(_, last)| **last < furthest) {
+            text.push_str(&format!(", {replica} to {last}"));
+        }
+        text
+    }
+}
+
 impl fmt::Display for Safety {
     /// What was looked at; it agrees unless there are findings.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let furthest = self.last_slots.values().max().copied().unwrap_or_default();
         let good = self.findings.is_empty();
-        let (agree, once, exact) = if good { ("agree ", ", each exactly once", " exact") } else { ("", "", "") };
-        write!(f, "{} {agree}up to slot {}", Count(self.last_slots.len() as u64, "honest state"), Grouped(furthest))?;
-        for (replica, last) in self.last_slots.iter().filter(|(_, last)| **last < furthest) {
-            write!(f, ", {replica} to {last}")?;
-        }
+        let (once, exact) = if good { (", each exactly once", " exact") } else { ("", "") };
+        f.write_str(&self.states())?;
         write!(f, "; {}{once}", Count(self.acknowledged, "acknowledged command"))?;
         if self.unacknowledged_ran > 0 {
             write!(f, "; {} of unknown outcome ran", Grouped(self.unacknowledged_ran))?;
@@ -360,7 +375,7 @@ impl fmt::Display for Seconds {
 }
 
 /// So many of something.
-struct Count<'a>(u64, &'a str);
+pub(super) struct Count<'a>(pub(super) u64, pub(super) &'a str);
 
 impl fmt::Display for Count<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

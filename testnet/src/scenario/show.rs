@@ -3,20 +3,21 @@
 mod look;
 
 use super::format::{Assault, Corruption, Event, Group, Replica, Shaping, Step, Ways, Who, profile};
-use crate::damage::{damage, wipe};
+use crate::damage::{damage, lose_syncs, restore, save, wipe};
 use crate::judge::Turn;
 use crate::menace::{Menace, Spec, Target};
 use crate::power::cut_power;
 use crate::report::{Happening, Report};
 use crate::testnet::Testnet;
 use crate::timeline::Timeline;
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use indicatif::ProgressBar;
-use look::{PATIENCE, REDIAL, STEP};
+use look::{PATIENCE, REDIAL};
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use varangian_client::{ClientError, Connections, Network, Options};
 use varangian_crypto::ReplicaId;
 use varangian_links::Shape;
@@ -47,7 +48,7 @@ pub struct Show {
     menaces: BTreeMap<String, Menace>,
     /// Those that a step has turned malicious.
     turned: BTreeSet<ReplicaId>,
-    /// Those whose disks are not what they were: they must not run again, and nothing is judged by what they hold.
+    /// Those whose disks are not what they were: they must not vote again, and nothing is judged by what they hold or say.
     pub damaged: BTreeSet<ReplicaId>,
 }
 
@@ -242,14 +243,21 @@ impl Show {
             Step::FillDisk(who) => {
                 for id in self.fault(who).await? {
                     self.tell(&format!("the disk of {id} takes no byte more"));
-                    let status = self.net.fill_disk(id).await?;
-                    self.down.insert(id);
-                    let mut said = self.net.said(id)?;
-                    // What it said last may still be on its way when its process is gone.
-                    timeout(STEP, said.wait_for(|said| said.ended)).await??;
-                    let Some(why) = said.borrow().failed.clone() else {
-                        bail!("{id} ended with {status} and did not say why{}", self.net.tail(id));
-                    };
+                    self.net.fill_disk(id)?;
+                    let (status, why) = self.ended(id).await?;
+                    self.tell(&format!("{id} has ended by itself ({status}): {why}"));
+                }
+            }
+            Step::FailSync(who) => {
+                for id in self.fault(who).await? {
+                    let log = lose_syncs(&self.net.dir().home(id).data())?;
+                    self.tell(&format!("the next log file of {id} takes every byte and cannot be synced"));
+                    let ended = self.ended(id).await;
+                    fs::remove_file(&log).with_context(|| log.display().to_string())?;
+                    let (status, why) = ended?;
+                    if !why.contains("sync") {
+                        bail!("{id} ended with {status}, and not for its sync: {why}");
+                    }
                     self.tell(&format!("{id} has ended by itself ({status}): {why}"));
                 }
             }
@@ -257,8 +265,23 @@ impl Show {
                 for id in self.whom(who).await? {
                     self.must_be_down(id)?;
                     wipe(&self.net.dir().home(id).data())?;
-                    self.damaged.insert(id);
+                    self.spoil(id)?;
                     self.tell(&format!("everything that {id} had stored is gone"));
+                }
+            }
+            Step::SaveDisk(who) => {
+                for id in self.whom(who).await? {
+                    self.must_be_down(id)?;
+                    save(&self.net.dir().home(id).data(), &self.net.dir().saved(id))?;
+                    self.tell(&format!("a copy of the disk of {id} is kept"));
+                }
+            }
+            Step::RestoreDisk(who) => {
+                for id in self.whom(who).await? {
+                    self.must_be_down(id)?;
+                    restore(&self.net.dir().home(id).data(), &self.net.dir().saved(id))?;
+                    self.spoil(id)?;
+                    self.tell(&format!("the disk of {id} is again what it was when it was copied"));
                 }
             }
             Step::Corrupt(Corruption { who, what }) => {
@@ -266,7 +289,7 @@ impl Show {
                     self.must_be_down(id)?;
                     self.seed = self.seed.wrapping_add(1);
                     damage(&self.net.dir().home(id).data(), *what, self.seed)?;
-                    self.damaged.insert(id);
+                    self.spoil(id)?;
                     self.tell(&format!("the disk of {id}: {what}"));
                 }
             }
@@ -333,19 +356,36 @@ impl Show {
             }
             Step::Await(Event::Progress) => self.progress().await?,
             Step::Await(Event::CaughtUp) => {
-                let honest = self.net.honest();
-                let running: Vec<_> = honest.into_iter().filter(|id| !self.down.contains(id)).collect();
+                let running = self.sound();
                 let goal = self.caught_up(&running).await?;
                 self.tell(&format!("all that run have executed slot {goal}"));
+            }
+            Step::Await(Event::Stopped(who)) => {
+                let ids = self.whom(who).await?;
+                for (id, why) in self.stopped(&ids).await? {
+                    self.tell(&format!("{id} has stopped by itself: {why}"));
+                }
+            }
+            Step::Await(Event::Ended(who)) => {
+                for id in self.whom(who).await? {
+                    let (status, why) = self.ended(id).await?;
+                    self.tell(&format!("{id} has ended by itself ({status}): {why}"));
+                }
             }
         }
         Ok(())
     }
 
+    /// From here on a disk is not what it was.
+    fn spoil(&mut self, id: ReplicaId) -> anyhow::Result<()> {
+        self.damaged.insert(id);
+        self.net.dir().distrust([id])
+    }
+
     fn must_be_down(&self, id: ReplicaId) -> anyhow::Result<()> {
         match self.net.pid(id) {
             None => Ok(()),
-            Some(_) => bail!("{id} runs: only the disk of one that is down can be damaged; kill it first"),
+            Some(_) => bail!("{id} runs: only the disk of one that is down can be saved or damaged; kill it first"),
         }
     }
 

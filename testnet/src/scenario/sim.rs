@@ -157,11 +157,14 @@ fn deed(step: &Step, n: u16) -> Result<Deed, &'static str> {
         Step::Resume(who) => Deed::Resume(whom(who)),
         Step::Restart(who) => Deed::Restart(whom(who)),
         Step::FillDisk(who) => Deed::FillDisk(whom(who)),
+        Step::FailSync(_) => return Err("fail-sync"),
         Step::WipeDisk(_) => return Err("wipe-disk"),
+        Step::SaveDisk(_) | Step::RestoreDisk(_) => return Err("save-disk and restore-disk"),
         Step::Corrupt(Corruption { who, what }) => match what {
             Damage::Log => Deed::Rot { whom: whom(who), lost: false },
             Damage::LostVotes => Deed::Rot { whom: whom(who), lost: true },
             Damage::Marks => return Err("corrupt ... marks"),
+            Damage::Sst | Damage::State => return Err("corrupt ... sst or state"),
         },
         Step::Refused(who) => Deed::Refused(whom(who)),
         Step::Begin(_) | Step::End(_) => return Err("a menace"),
@@ -185,6 +188,7 @@ fn deed(step: &Step, n: u16) -> Result<Deed, &'static str> {
         Step::Await(Event::NewView) => Deed::NewView,
         Step::Await(Event::Progress) => Deed::Progress,
         Step::Await(Event::CaughtUp) => Deed::CaughtUp,
+        Step::Await(Event::Stopped(_) | Event::Ended(_)) => return Err("await ... stopped or ended"),
     })
 }
 

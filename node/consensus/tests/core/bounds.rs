@@ -150,7 +150,7 @@ fn decided_slots_are_held_within_a_window() {
     let world = World::new(4);
     let mut lone = Lone::new(&world, 1);
     for slot in 2..=100 {
-        let outcome = lone.hear(0, Message::Committed(world.committed(0, slot, digest(slot))));
+        let outcome = lone.hear(0, Message::Committed(world.committed_without(1, 0, slot, digest(slot))));
         assert_eq!(outcome.is_ok(), slot <= world.config(1).window, "slot {slot}");
     }
     let body: Arc<Batch> = world.batch(0, 1);

@@ -208,7 +208,8 @@ fn sources_of_decided_slots_rotate_over_every_signer() {
         // With and without this replica among the signers, so that both even and odd numbers of sources occur.
         for own in [true, false] {
             let id = if own { 0 } else { n - 1 };
-            let mut lone = Lone::new(&world, id);
+            let known = Record::Prepared(world.prepared(0, 2, digest(2)));
+            let mut lone = Lone::restart(&world, id, Executed::default(), vec![known]);
             let signers: Vec<u16> = (0..quorum).collect();
             let certificate = world.committed_by(&signers, 0, 2, digest(2));
             lone.hear(1, Message::Committed(certificate)).unwrap();
@@ -396,6 +397,31 @@ fn a_rolled_back_disk_stops_voting_when_it_sees_its_own_later_vote() {
     let own = world.prepare(3, 0, 1, digest(1));
     lone.hear(1, Message::Prepare(own)).unwrap();
     assert_eq!(lone.replica.stopped(), Some(&Alarm::ForeignVote { slot: Slot(1), view: View(0) }));
+}
+
+/// So is a disk that is shown a decision with a COMMIT of its own whose prepared certificate it does not hold: while it catches up that is all that it is
+/// shown. One that holds it goes on, after a restart too.
+#[test]
+fn a_rolled_back_disk_stops_voting_when_it_sees_its_own_commit_in_a_decision() {
+    let world = World::new(4);
+    let batch = world.batch(0, 1);
+    let held = || vec![Record::Prepared(world.prepared(0, 1, *batch.digest()))];
+    for (records, view, stops) in [(Vec::new(), 0, true), (held(), 2, true), (held(), 0, false)] {
+        let certificate = || world.committed_by(&[0, 1, 3], view, 1, *batch.digest());
+        let body = || Some(batch.clone());
+        for message in
+            [Message::Committed(certificate()), Message::Decided { certificate: certificate(), batch: body() }]
+        {
+            let mut lone = Lone::restart(&world, 3, Executed::default(), records.clone());
+            lone.hear(1, message.clone()).unwrap();
+            let alarm = Alarm::ForeignVote { slot: Slot(1), view: View(view) };
+            assert_eq!(lone.replica.stopped(), stops.then_some(&alarm));
+            assert_eq!(lone.records().contains(&Record::Stopped(alarm)), stops);
+            let mut other = Lone::new(&world, 2);
+            other.hear(1, message).unwrap();
+            assert_eq!(other.replica.stopped(), None);
+        }
+    }
 }
 
 /// A primary's own pre-prepares come back to it after a restart without a false alarm, NEW-VIEW's included.

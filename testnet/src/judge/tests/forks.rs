@@ -13,10 +13,10 @@ const COMMITS: &str = "two commits for one slot";
 const PRE_PREPARES: &str = "two pre-prepares for one slot";
 const PREPARES: &str = "two prepares for one slot";
 const HIDES: &str = "a view change that hides a certificate";
-const SLOT: Slot = Slot(5);
+pub const SLOT: Slot = Slot(5);
 
 /// r1 and r2 are honest; r2 decided another batch in slot 5, in that view. Each has the votes of its own side.
-fn forked(view: View) -> Scene {
+pub fn forked(view: View) -> Scene {
     let mut scene = Scene::new();
     scene.case.homes[0].2 = false;
     scene.case.expect_accused = BTreeSet::new();

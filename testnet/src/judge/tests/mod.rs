@@ -6,6 +6,7 @@ mod forks;
 mod proofs;
 mod replicas;
 mod scene;
+mod stored;
 mod words;
 
 use super::*;

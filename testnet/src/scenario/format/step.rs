@@ -96,8 +96,14 @@ pub enum Step {
     Restart(Who),
     /// Their disks take no byte more (`RLIMIT_FSIZE`): they must end by themselves.
     FillDisk(Who),
+    /// Their next log files take every byte and cannot be synced: they must end by themselves. What they could not sync is gone.
+    FailSync(Who),
     /// Everything that replicas which are down have stored is gone; their keys are not.
     WipeDisk(Who),
+    /// A copy of everything that replicas which are down have stored is kept, as a backup is.
+    SaveDisk(Who),
+    /// That copy is put back: what they have stored since is gone, and nothing on their disks says so.
+    RestoreDisk(Who),
     /// Something on the disks of replicas that are down is not what it was.
     Corrupt(Corruption),
     /// Starts them, and they must refuse to run: their stores say why.
@@ -169,7 +175,7 @@ pub struct Shaping {
 }
 
 /// What a step can wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
     /// A quorum is active in a later view than when the last fault came.
@@ -178,6 +184,10 @@ pub enum Event {
     Progress,
     /// All honest replicas that run are active and have executed what anybody had when the step began.
     CaughtUp,
+    /// These say that they have stopped for good: they run, and vote no more.
+    Stopped(Who),
+    /// The processes of these have ended by themselves, and have said why.
+    Ended(Who),
 }
 
 impl Step {
@@ -204,7 +214,9 @@ impl Step {
     /// Whom it calls by their names.
     fn named(&self) -> Vec<Replica> {
         match self {
-            Self::Strike(who) | Self::Heal(who) => who.named().collect(),
+            Self::Strike(who) | Self::Heal(who) | Self::Await(Event::Stopped(who) | Event::Ended(who)) => {
+                who.named().collect()
+            }
             Self::Cut(Ways { from, to }) | Self::Shape(Shaping { from, to, .. }) => {
                 from.named().chain(to.named()).collect()
             }
@@ -223,7 +235,10 @@ impl Step {
             | Self::Resume(who)
             | Self::Restart(who)
             | Self::FillDisk(who)
+            | Self::FailSync(who)
             | Self::WipeDisk(who)
+            | Self::SaveDisk(who)
+            | Self::RestoreDisk(who)
             | Self::Corrupt(Corruption { who, .. })
             | Self::Refused(who)
             | Self::Attack(Assault { who, .. }) => Some(who),
@@ -238,6 +253,7 @@ impl Step {
             | Self::PowerLoss(_)
             | Self::Pause(_)
             | Self::FillDisk(_)
+            | Self::FailSync(_)
             | Self::Strike(_)
             | Self::Attack(_)
             | Self::Cut(_)
@@ -249,6 +265,8 @@ impl Step {
             | Self::Resume(_)
             | Self::Restart(_)
             | Self::WipeDisk(_)
+            | Self::SaveDisk(_)
+            | Self::RestoreDisk(_)
             | Self::Corrupt(_)
             | Self::Refused(_)
             | Self::Begin(_)

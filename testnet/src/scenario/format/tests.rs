@@ -30,7 +30,10 @@ fn every_step_is_read_and_written() {
         ("lead = \"r3\"", Step::Lead(Replica(ReplicaId(3)))),
         ("at = 4", Step::At(4.0)),
         ("fill-disk = \"r2\"", Step::FillDisk(Who::One(Replica(ReplicaId(2))))),
+        ("fail-sync = \"r2\"", Step::FailSync(Who::One(Replica(ReplicaId(2))))),
         ("wipe-disk = \"down\"", Step::WipeDisk(Who::Group(Group::Down))),
+        ("save-disk = \"r2\"", Step::SaveDisk(Who::One(Replica(ReplicaId(2))))),
+        ("restore-disk = \"down\"", Step::RestoreDisk(Who::Group(Group::Down))),
         (
             "corrupt = { who = \"down\", what = \"lost-votes\" }",
             Step::Corrupt(Corruption { who: Who::Group(Group::Down), what: Damage::LostVotes }),
@@ -58,6 +61,8 @@ fn every_step_is_read_and_written() {
         ("await = \"new-view\"", Step::Await(Event::NewView)),
         ("await = \"progress\"", Step::Await(Event::Progress)),
         ("await = \"caught-up\"", Step::Await(Event::CaughtUp)),
+        ("await = { stopped = \"r2\" }", Step::Await(Event::Stopped(Who::One(Replica(ReplicaId(2)))))),
+        ("await = { ended = \"r2\" }", Step::Await(Event::Ended(Who::One(Replica(ReplicaId(2)))))),
     ];
     for (text, step) in steps {
         let scenario = Scenario::parse(&format!("{SMALL}attacks.r1 = \"silent\"\n[[step]]\n{text}\n")).unwrap();
@@ -104,6 +109,8 @@ fn nonsense_is_refused_by_name() {
         ("[expect]\nsafety = \"broken\"\n[attacks]\nr1 = \"collude\"", "more than f"),
         ("[[step]]\nat = -1", "at = -1: seconds from 0"),
         ("[[step]]\nfill-disk = \"r4\"", "names r4"),
+        ("[[step]]\nrestore-disk = \"r4\"", "names r4"),
+        ("[[step]]\nawait = { stopped = \"r4\" }", "names r4"),
         ("[[step]]\nattack = { who = \"r1\", attack = \"silent\" }", "has no attack"),
         ("[attacks]\nr1 = \"silent\"\n[[step]]\nattack = { who = \"r1\", attack = \"silemt\" }", "attack: "),
         ("attacks.r1 = \"silent+omitt\"", "omit"),

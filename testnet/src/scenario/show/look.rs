@@ -5,6 +5,7 @@ use super::Show;
 use crate::judge::Turn;
 use anyhow::{anyhow, bail};
 use std::collections::BTreeMap;
+use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
@@ -18,7 +19,7 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 /// Between two tries to reach one that is down, at most.
 pub(super) const REDIAL: Duration = Duration::from_millis(200);
 /// For each step to come about.
-pub(super) const STEP: Duration = Duration::from_secs(60);
+const STEP: Duration = Duration::from_secs(60);
 
 impl Show {
     /// Remembers the view that a quorum is in; where none is in one view, what was remembered before.
@@ -56,7 +57,7 @@ impl Show {
     /// # Errors
     /// If that does not come about.
     pub async fn settle(&self) -> anyhow::Result<Option<u64>> {
-        let honest: Vec<_> = self.net.honest().into_iter().filter(|id| !self.down.contains(id)).collect();
+        let honest = self.sound();
         let settled = self.until("the honest replicas have executed the same", |rows| {
             let executed: Vec<u64> =
                 rows.iter().filter(|row| honest.contains(&ReplicaId(row.replica))).map(|row| row.executed).collect();
@@ -108,6 +109,36 @@ impl Show {
         })
         .await?;
         Ok(goal)
+    }
+
+    /// The honest replicas that run, on disks that are what they were.
+    pub(super) fn sound(&self) -> Vec<ReplicaId> {
+        let sound = |id: &ReplicaId| !self.down.contains(id) && !self.damaged.contains(id);
+        self.net.honest().into_iter().filter(sound).collect()
+    }
+
+    /// Waits until these say that they have stopped for good, and gives why.
+    pub(super) async fn stopped(&self, ids: &[ReplicaId]) -> anyhow::Result<Vec<(ReplicaId, String)>> {
+        let why = |rows: &[ReplicaStatus], id: &ReplicaId| {
+            rows.iter().find(|row| row.replica == id.0).and_then(|row| row.stopped.clone())
+        };
+        let names: Vec<String> = ids.iter().map(ReplicaId::to_string).collect();
+        let what = format!("{} stopped by itself", names.join(", "));
+        let rows = self.until(&what, |rows| ids.iter().all(|id| why(rows, id).is_some())).await?;
+        Ok(ids.iter().filter_map(|id| Some((*id, why(&rows, id)?))).collect())
+    }
+
+    /// Waits until a replica's process has ended by itself, and gives how, and why by its own words.
+    pub(super) async fn ended(&mut self, id: ReplicaId) -> anyhow::Result<(ExitStatus, String)> {
+        let status = self.net.ended(id, STEP).await?;
+        self.down.insert(id);
+        let mut said = self.net.said(id)?;
+        // What it said last may still be on its way when its process is gone.
+        timeout(STEP, said.wait_for(|said| said.ended)).await??;
+        match said.borrow().failed.clone() {
+            Some(why) => Ok((status, why)),
+            None => bail!("{id} ended with {status} and did not say why{}", self.net.tail(id)),
+        }
     }
 
     /// Where all replicas stand that answer: each answer is to a question asked now.

@@ -146,6 +146,12 @@ impl World {
         self.committed_by(&signers, view, slot, digest)
     }
 
+    /// By all but this one, whose disk need not know of it.
+    pub fn committed_without(&self, id: u16, view: u64, slot: u64, digest: Digest) -> CommitCertificate {
+        let signers: Vec<u16> = (0..self.n()).filter(|signer| *signer != id).collect();
+        self.committed_by(&signers, view, slot, digest)
+    }
+
     pub fn stable(&self, checkpoint: Checkpoint) -> StableCheckpoint {
         let votes = self.signers.iter().map(|signer| {
             let signed = signer.sign(checkpoint).into_inner();
@@ -292,7 +298,7 @@ impl<'a> Lone<'a> {
     /// Feeds the replica a decided slot, as a peer that has it would.
     pub fn decide(&mut self, from: u16, view: u64, slot: u64, batch: Option<Arc<Batch>>) -> Result<(), Ignored> {
         let digest = batch.as_ref().map_or(varangian_consensus::NULL_BATCH, |batch| *batch.digest());
-        let certificate = self.world.committed(view, slot, digest);
+        let certificate = self.world.committed_without(self.id.0, view, slot, digest);
         self.hear(from, Message::Decided { certificate, batch })
     }
 

@@ -1,4 +1,6 @@
-//! Who made a fork. No replica need have seen both sides of it: each honest disk holds the votes of its own side, and together they convict.
+//! Who made a fork. No replica need have seen both sides of it: each disk holds the votes of its own side, and together they convict.
+//!
+//! Nothing on a disk is believed: each proof is checked with the genesis alone, so a liar's disk can hide something, and accuse nobody.
 //!
 //! Two certificates of one view and slot have at least `f + 1` signers in common, each of whom signed twice. Of certificates of different views,
 //! the later view began with a quorum of VIEW-CHANGEs, at least `f + 1` of them by signers of the earlier certificate: whoever of these did not
@@ -7,66 +9,97 @@
 //! It cannot be proved if what proves it was dropped: a slot pruned from all disks of one side, or a view more than 256 views ago. A COMMIT
 //! in one certificate beside a PREPARE for another batch in the other is no evidence of a kind that there is.
 
-use super::JudgeError;
-use super::stores::Honest;
+use crate::record::{self, RecordError};
 use std::collections::BTreeMap;
-use varangian::record;
+use thiserror::Error;
 use varangian_consensus::{
     Checkpoint, Commit, CommitCertificate, Conflict, Evidence, NewView, PrePrepare, Prepare, PreparedCertificate,
     Record, Slot, View, ViewChange,
 };
 use varangian_crypto::{Committee, QuorumCertificate, ReplicaId, Signed, Verify, decode};
+use varangian_storage::{Store, StoreError};
 
 /// Slots that are looked at: after the first that differs, all may.
 const SLOTS: usize = 64;
 
-/// A slot that honest replicas decided differently, and what their disks prove together.
-pub(super) struct Fork {
+/// A slot that replicas decided differently, and what their disks prove together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fork {
     /// The first such slot.
-    pub(super) slot: Slot,
+    pub slot: Slot,
+    /// Two who differ there.
+    pub sides: (ReplicaId, ReplicaId),
     /// Checked; each proves another deed.
-    pub(super) proofs: Vec<Evidence>,
+    pub proofs: Vec<Evidence>,
 }
 
-/// Looks for a fork in the honest replicas' logs, and for its culprits in all that they hold.
-pub(super) fn examine(honest: &[Honest], committee: &Committee) -> Result<Option<Fork>, JudgeError> {
-    let certificates = forked(honest)?;
+/// Why nothing can be said.
+#[derive(Debug, Error)]
+pub enum ForkError {
+    /// A store cannot be read.
+    #[error("the store of {replica}: {source}")]
+    Store {
+        /// Whose.
+        replica: ReplicaId,
+        /// Why.
+        source: StoreError,
+    },
+    /// Its records cannot be read.
+    #[error("the records of {replica}: {source}")]
+    Record {
+        /// Whose.
+        replica: ReplicaId,
+        /// Why.
+        source: RecordError,
+    },
+}
+
+/// Looks for a fork in the logs of these replicas, and for its culprits in all that they hold.
+///
+/// # Errors
+/// [`ForkError`].
+pub fn examine(disks: &[(ReplicaId, &Store)], committee: &Committee) -> Result<Option<Fork>, ForkError> {
+    let Some((sides, certificates)) = forked(disks)? else { return Ok(None) };
     let Some(slot) = certificates.first().map(|certificate| certificate.statement.slot) else { return Ok(None) };
     let mut testimony = Testimony::new(committee);
     certificates.iter().for_each(|certificate| testimony.commits.quorum(certificate));
-    for replica in honest {
-        let records = record::load(&replica.store);
-        let records = records.map_err(|source| JudgeError::Record { replica: replica.id, source })?;
+    for (replica, store) in disks {
+        let records = record::load(store).map_err(|source| ForkError::Record { replica: *replica, source })?;
         records.iter().for_each(|record| testimony.record(record));
     }
     let proofs = testimony.contradictions().filter(|proof| proof.check(committee).is_ok()).collect();
-    Ok(Some(Fork { slot, proofs }))
+    Ok(Some(Fork { slot, sides, proofs }))
 }
 
-/// The certificates of the first slots for which honest replicas have different ones.
-fn forked(honest: &[Honest]) -> Result<Vec<CommitCertificate>, JudgeError> {
-    let last = honest.iter().map(Honest::last).max().unwrap_or_default();
-    let (mut forked, mut slots) = (Vec::new(), 0);
-    for slot in 1..=last.0 {
-        let mut found: Vec<CommitCertificate> = Vec::new();
-        for replica in honest {
-            let bytes = replica.store.certificate(slot).map_err(|source| replica.failed(source))?;
-            // One that is none, or is for another slot, is a finding already.
+/// Two who differ first, and the certificates of the first slots for which replicas have different ones.
+type Forked = ((ReplicaId, ReplicaId), Vec<CommitCertificate>);
+
+fn forked(disks: &[(ReplicaId, &Store)]) -> Result<Option<Forked>, ForkError> {
+    let last = disks.iter().map(|(_, store)| store.last_executed()).max().unwrap_or_default();
+    let (mut sides, mut forked, mut slots) = (None, Vec::new(), 0);
+    for slot in 1..=last {
+        let mut found: Vec<(ReplicaId, CommitCertificate)> = Vec::new();
+        for (replica, store) in disks {
+            let bytes = store.certificate(slot).map_err(|source| ForkError::Store { replica: *replica, source })?;
+            // One that is none, or is for another slot, says nothing of this one.
             let certificate = bytes.and_then(|bytes| decode::<CommitCertificate>(&bytes).ok());
-            found.extend(certificate.filter(|certificate| certificate.statement.slot == Slot(slot)));
+            let certificate = certificate.filter(|certificate| certificate.statement.slot == Slot(slot));
+            found.extend(certificate.map(|certificate| (*replica, certificate)));
         }
-        if found.windows(2).any(|pair| pair[0].statement.digest != pair[1].statement.digest) {
-            forked.extend(found);
+        let differ = found.windows(2).find(|pair| pair[0].1.statement.digest != pair[1].1.statement.digest);
+        if let Some(pair) = differ {
+            sides.get_or_insert((pair[0].0, pair[1].0));
+            forked.extend(found.into_iter().map(|(_, certificate)| certificate));
             slots += 1;
         }
         if slots == SLOTS {
             break;
         }
     }
-    Ok(forked)
+    Ok(sides.map(|sides| (sides, forked)))
 }
 
-/// What replicas have signed, as far as honest disks tell.
+/// What replicas have signed, as far as these disks tell.
 struct Testimony<'a> {
     committee: &'a Committee,
     pre_prepares: Said<PrePrepare>,
