@@ -191,6 +191,7 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
     }
     let timeline = watcher.stop().await;
     let Show { mut net, happened, damaged, .. } = show;
+    let timeline = timeline.believing(&net.honest());
     let honest: Vec<_> = net.honest().into_iter().filter(|id| !damaged.contains(id)).collect();
     if scenario.expect.safety == Safety::Holds {
         for id in &honest {
