@@ -4,7 +4,7 @@
 //! and one input alone is not delayed.
 
 use crate::credit::Credit;
-use crate::desk::Desk;
+use crate::desk::Clerk;
 use crate::event::{Event, Events};
 use crate::metrics::Metrics;
 use crate::shell::Shell;
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use varangian_client::protocol::{ReplicaStatus, Response};
+use varangian_client::protocol::ReplicaStatus;
 use varangian_consensus::{Delivery, Identity, Ignored, Input, Millis, Phase, Slot};
 use varangian_crypto::{Digest, ReplicaId};
 use varangian_net::ConnectionId;
@@ -156,12 +156,12 @@ pub enum Ended {
 }
 
 /// The core with what its thread needs.
-pub struct Core<I> {
+pub struct Core<I, C> {
     runner: Runner<I>,
     /// The shell, in whatever it is wrapped.
     shell: fn(&mut I) -> &mut Shell,
     inbox: CoreInbox,
-    desk: Arc<Desk>,
+    clerk: Arc<C>,
     events: Arc<Events>,
     metrics: Arc<Metrics>,
     began: Instant,
@@ -169,18 +169,18 @@ pub struct Core<I> {
     ready: bool,
 }
 
-impl<I: Io> Core<I> {
+impl<I: Io, C: Clerk> Core<I, C> {
     /// Around a started runner whose time began at `began`.
     pub fn new(
         runner: Runner<I>,
         shell: fn(&mut I) -> &mut Shell,
         inbox: CoreInbox,
-        desk: Arc<Desk>,
+        clerk: Arc<C>,
         events: Arc<Events>,
         metrics: Arc<Metrics>,
         began: Instant,
     ) -> Self {
-        Self { runner, shell, inbox, desk, events, metrics, began, connected: BTreeSet::new(), ready: false }
+        Self { runner, shell, inbox, clerk, events, metrics, began, connected: BTreeSet::new(), ready: false }
     }
 
     /// Runs until it is told to end.
@@ -241,7 +241,7 @@ impl<I: Io> Core<I> {
                 self.connected.remove(&peer);
             }
             Told::Persisted(token) => self.runner.persisted(token),
-            Told::Status(connection) => self.desk.answer(connection, &Response::Status(self.status())),
+            Told::Status(connection) => self.clerk.status(connection, self.status()),
             Told::Stop => return Some(self.stopped()),
             Told::Fatal(reason) => return Some(Ended::Fatal(reason)),
         }
@@ -256,7 +256,7 @@ impl<I: Io> Core<I> {
         if let Err(ignored) = self.runner.step(self.now(), input) {
             self.metrics.ignored(ignored);
             if let Some(identity) = command {
-                self.desk.not_taken(identity, ignored);
+                self.clerk.desk().not_taken(identity, ignored);
             }
         }
     }
@@ -269,9 +269,9 @@ impl<I: Io> Core<I> {
     fn observe(&mut self) {
         let replica = self.runner.replica();
         let view = replica.view().0;
-        self.desk.set_view(view);
         let last = replica.stable_slot().plus(replica.config().window);
         self.inbox.credit.stands(replica.view(), replica.issued(), last);
+        self.clerk.desk().set_view(view);
         self.metrics.observe(replica, self.connected.len(), self.runner.waiting());
         let quorum = replica.config().quorum();
         if !self.ready && self.connected.len() + 1 >= quorum {

@@ -1,7 +1,7 @@
 //! The clients' desk: commands in, replies out.
 //!
 //! Replies to a client's commands go to every connection on which that client has proved its key. Nothing here waits for a client:
-//! one that does not read is disconnected.
+//! one that does not read is disconnected. What is said of executed commands and of the replica goes by way of a [`Clerk`].
 
 use crate::core::CoreHandle;
 use crate::metrics::Metrics;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use varangian_application::Reply;
-use varangian_client::protocol::{NotTaken, Request, Response, check_subscription};
+use varangian_client::protocol::{NotTaken, ReplicaStatus, Request, Response, check_subscription};
 use varangian_consensus::{Identity, Ignored, Input};
 use varangian_crypto::{ClientKey, Committee, Verify, encode};
 use varangian_net::{Bucket, ClientEvent, ClientServer, ConnectionId, NetError, Rate};
@@ -25,6 +25,23 @@ const QUESTIONS: Rate = Rate { burst: 2 * CLIENTS_PER_CONNECTION as u32, per_sec
 const QUESTION: u32 = 1;
 /// What an invalid command costs: no client library sends any, and each took a check of its signature.
 const INVALID: u32 = 64;
+
+/// Who deals with clients for the replica. The desk does it as it is; a testnet may put somebody else there.
+pub trait Clerk: Send + Sync {
+    /// Tells a client what its command came to, wherever it listens.
+    fn reply(&self, reply: Reply);
+
+    /// Tells somebody at this connection where the replica stands.
+    fn status(&self, connection: ConnectionId, status: ReplicaStatus);
+
+    /// Whether clients' commands are taken to the core.
+    fn hears(&self) -> bool {
+        true
+    }
+
+    /// The desk itself.
+    fn desk(&self) -> &Desk;
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -56,15 +73,15 @@ impl Desk {
         Self { server, committee, view: AtomicU64::new(0), routes: Mutex::default() }
     }
 
-    /// The view that replies hint at.
+    /// From here on replies hint at this view.
     pub fn set_view(&self, view: u64) {
         self.view.store(view, Relaxed);
     }
 
-    /// Sends a command's outcome to its client, wherever it listens.
-    pub fn reply(&self, reply: Reply) {
-        let client = reply.client;
-        self.tell(&client, &Response::Reply { reply, view: self.view.load(Relaxed) });
+    /// The view that replies hint at.
+    #[must_use]
+    pub fn view(&self) -> u64 {
+        self.view.load(Relaxed)
     }
 
     /// Tells a client that the core did not take its command.
@@ -159,12 +176,29 @@ impl Desk {
     }
 }
 
+impl Clerk for Desk {
+    fn reply(&self, reply: Reply) {
+        let client = reply.client;
+        self.tell(&client, &Response::Reply { reply, view: self.view() });
+    }
+
+    fn status(&self, connection: ConnectionId, status: ReplicaStatus) {
+        self.answer(connection, &Response::Status(status));
+    }
+
+    fn desk(&self) -> &Desk {
+        self
+    }
+}
+
 /// Takes one event of the client server: on a verifying thread.
-pub fn handle(desk: &Desk, core: &CoreHandle, metrics: &Metrics, event: ClientEvent) {
+pub fn handle(clerk: &impl Clerk, core: &CoreHandle, metrics: &Metrics, event: ClientEvent) {
+    let desk = clerk.desk();
     match event {
         ClientEvent::Opened(connection, exporter) => desk.opened(connection, exporter),
         ClientEvent::Closed(connection) => desk.closed(connection),
         ClientEvent::Frame(connection, frame) => match Request::decode(&frame) {
+            Ok(Request::Command(_)) if !clerk.hears() => {}
             Ok(request) => take(desk, core, metrics, connection, request),
             Err(error) => {
                 metrics.refused("client frame");

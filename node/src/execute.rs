@@ -1,7 +1,7 @@
 //! The execution thread: decided slots in order, each as one atomic write; then replies.
 
 use crate::core::CoreHandle;
-use crate::desk::Desk;
+use crate::desk::Clerk;
 use crate::metrics::Metrics;
 use crate::thread;
 use bytes::Bytes;
@@ -143,10 +143,10 @@ pub fn load_executed(store: &Store, meta: &Meta, interval: u64) -> Result<Execut
 }
 
 /// All that the thread works with.
-struct Worker<A> {
+struct Worker<A, C> {
     store: Arc<Store>,
     executor: Executor<A>,
-    desk: Arc<Desk>,
+    clerk: Arc<C>,
     core: CoreHandle,
     metrics: Arc<Metrics>,
 }
@@ -155,17 +155,17 @@ struct Worker<A> {
 ///
 /// # Errors
 /// If the system gives no thread.
-pub fn spawn<A: Application + 'static>(
+pub fn spawn<A: Application + 'static, C: Clerk + 'static>(
     application: A,
     parameters: &Parameters,
     meta: Meta,
     store: Arc<Store>,
-    desk: Arc<Desk>,
+    clerk: Arc<C>,
     core: CoreHandle,
     metrics: Arc<Metrics>,
 ) -> std::io::Result<(Executing, JoinHandle<()>)> {
     let executor = Executor::new(application, Limits::new(parameters), meta);
-    let mut worker = Worker { store, executor, desk, core, metrics };
+    let mut worker = Worker { store, executor, clerk, core, metrics };
     let (sender, receiver) = channel();
     let handle = worker.core.clone();
     let thread = thread::spawn("execution", &handle, move || {
@@ -176,7 +176,7 @@ pub fn spawn<A: Application + 'static>(
     Ok((Executing(sender), thread))
 }
 
-impl<A: Application> Worker<A> {
+impl<A: Application, C: Clerk> Worker<A, C> {
     fn serve(&mut self, jobs: &Receiver<Job>) -> Result<(), ExecutionError> {
         while let Ok(job) = jobs.recv() {
             match job {
@@ -210,7 +210,7 @@ impl<A: Application> Worker<A> {
         );
         self.core.executed(executed.slot, executed.state_digest);
         for reply in executed.replies {
-            self.desk.reply(reply);
+            self.clerk.reply(reply);
         }
         Ok(())
     }
@@ -219,7 +219,7 @@ impl<A: Application> Worker<A> {
         // It ran, so it is there, unless its client's window has slid past it since: then it is too old, and the client's next
         // retry is told so.
         if let Some(reply) = cached_reply(&Reader(self.store.view()?), identity)? {
-            self.desk.reply(reply);
+            self.clerk.reply(reply);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 
 use crate::core::CoreHandle;
 use crate::credit::{INVALID_BODY, INVALID_MESSAGE};
-use crate::desk::{self, Desk};
+use crate::desk::{self, Clerk};
 use crate::metrics::Metrics;
 use crate::thread;
 use std::sync::Arc;
@@ -18,8 +18,7 @@ use varangian_crypto::{Committee, ReplicaId};
 use varangian_net::{ClientEvent, Inbox, Mesh, MeshEvent, MeshInbox};
 
 /// What the threads work with.
-#[derive(Clone)]
-pub struct Inbound {
+pub struct Inbound<C> {
     /// Who may sign.
     pub committee: Arc<Committee>,
     /// Where inputs go.
@@ -27,40 +26,41 @@ pub struct Inbound {
     /// Peers.
     pub mesh: Arc<Mesh>,
     /// Clients.
-    pub desk: Arc<Desk>,
+    pub clerk: Arc<C>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Whose tasks feed the inboxes.
     pub runtime: Handle,
 }
 
-impl Inbound {
+impl<C: Clerk + 'static> Inbound<C> {
     /// Starts `threads` of each kind. They end when the endpoints are closed.
     ///
     /// # Errors
     /// If the system gives no thread.
     pub fn spawn(
-        &self,
+        self,
         threads: usize,
         peers: MeshInbox,
         clients: Inbox<ClientEvent>,
     ) -> std::io::Result<Vec<JoinHandle<()>>> {
+        let inbound = Arc::new(self);
         let mut handles = Vec::new();
         let lanes = [("votes", Arc::new(Mutex::new(peers.votes))), ("bulk", Arc::new(Mutex::new(peers.bulk)))];
         let clients = Arc::new(Mutex::new(clients));
         for number in 0..threads {
             for (name, inbox) in &lanes {
-                let (inbound, inbox) = (self.clone(), inbox.clone());
-                handles.push(thread::spawn(&format!("{name} {number}"), &self.core, move || {
+                let (core, inbound, inbox) = (&inbound.core, inbound.clone(), inbox.clone());
+                handles.push(thread::spawn(&format!("{name} {number}"), core, move || {
                     while let Some(event) = inbound.next(&inbox) {
                         inbound.peer(event);
                     }
                 })?);
             }
-            let (inbound, inbox) = (self.clone(), clients.clone());
-            handles.push(thread::spawn(&format!("clients {number}"), &self.core, move || {
+            let (core, inbound, inbox) = (&inbound.core, inbound.clone(), clients.clone());
+            handles.push(thread::spawn(&format!("clients {number}"), core, move || {
                 while let Some(event) = inbound.next(&inbox) {
-                    desk::handle(&inbound.desk, &inbound.core, &inbound.metrics, event);
+                    desk::handle(inbound.clerk.as_ref(), &inbound.core, &inbound.metrics, event);
                 }
             })?);
         }

@@ -2,7 +2,7 @@
 
 use crate::config::{Congestion, Settings};
 use crate::core::{self, Core, Ended};
-use crate::desk::Desk;
+use crate::desk::{Clerk, Desk};
 use crate::event::{Event, Events};
 use crate::execute::{self, ExecutionError};
 use crate::home::{Home, HomeError, Member};
@@ -100,18 +100,19 @@ impl ProcessError {
 /// # Errors
 /// [`ProcessError`].
 pub async fn run(home: &Home, settings: &Settings, events: Events) -> Result<(), ProcessError> {
-    run_wrapped(home, settings, events, |shell, _| shell, |shell| shell).await
+    run_wrapped(home, settings, events, |desk, _| desk, |shell, _, _| shell, |shell| shell).await
 }
 
-/// Runs a replica whose shell is wrapped: `wrap` puts something around it, `unwrap` finds it again.
+/// Runs a replica at whose desk somebody else answers, and whose shell is wrapped: `wrap` puts something around it, `unwrap` finds it again.
 ///
 /// # Errors
 /// [`ProcessError`].
-pub async fn run_wrapped<I: Io + Send + 'static>(
+pub async fn run_wrapped<I: Io + Send + 'static, C: Clerk + 'static>(
     home: &Home,
     settings: &Settings,
     events: Events,
-    wrap: impl FnOnce(Shell, &Member) -> I,
+    clerk: impl FnOnce(Arc<Desk>, &Member) -> Arc<C>,
+    wrap: impl FnOnce(Shell, Arc<C>, &Member) -> I,
     unwrap: fn(&mut I) -> &mut Shell,
 ) -> Result<(), ProcessError> {
     let member = home.load()?;
@@ -145,6 +146,7 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
     let (core, core_inbox) =
         core::channel(member.id, member.genesis.replicas().len(), member.genesis.parameters().window);
     let desk = Arc::new(Desk::new(server.clone(), committee.clone()));
+    let clerk = clerk(desk, &member);
     let post = Post::new(mesh.clone(), metrics.clone());
     let thread = system("starting a thread");
     let (persister, persisting) =
@@ -154,7 +156,7 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
         member.genesis.parameters(),
         meta,
         store.clone(),
-        desk.clone(),
+        clerk.clone(),
         core.clone(),
         metrics.clone(),
     )
@@ -180,17 +182,17 @@ pub async fn run_wrapped<I: Io + Send + 'static>(
 
     let began = Instant::now();
     let executed_slot = executed.slot;
-    let runner = Runner::start(config, 0, executed, records, wrap(shell, &member))?;
+    let runner = Runner::start(config, 0, executed, records, wrap(shell, clerk.clone(), &member))?;
     let inbound = Inbound {
         committee,
         core: core.clone(),
         mesh: mesh.clone(),
-        desk: desk.clone(),
+        clerk: clerk.clone(),
         metrics: metrics.clone(),
         runtime: Handle::current(),
     };
     let verifying = inbound.spawn(settings.verify_threads, mesh_inbox, client_inbox).map_err(thread)?;
-    let core_loop = Core::new(runner, unwrap, core_inbox, desk, events.clone(), metrics.clone(), began);
+    let core_loop = Core::new(runner, unwrap, core_inbox, clerk, events.clone(), metrics.clone(), began);
     let core_thread = on_own_thread(core_loop.run()).map_err(thread)?;
     let serving = tokio::spawn(metrics::serve(listener, metrics));
     // Whoever is told that it listens may send a signal at once: before that, each must be heard.

@@ -1,14 +1,20 @@
 //! `varangian-testnet replica`: a replica that misbehaves on purpose, as a process of its own.
 //!
-//! It is the production process with an adversary between the core and its shell. With `--on-signal` it is honest until SIGUSR1.
+//! It is the production process with an adversary between the core and its shell, and a [`clerk`] between it and its clients. With `--on-signal` it is
+//! honest until SIGUSR1.
+
+mod clerk;
 
 use clap::Args;
+use clerk::FalseClerk;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::signal::unix::{SignalKind, signal};
 use varangian::cli::start::{StartArgs, prepare, report};
+use varangian::desk::Desk;
 use varangian::event::Events;
+use varangian::home::Member;
 use varangian::process;
 use varangian::shell::Shell;
 use varangian_consensus::{Alarm, Delivery, Evidence, Execution, Identity, Message, Millis, Record, Slot, Timer, Vote};
@@ -35,6 +41,7 @@ pub const ON_SIGNAL: &str = "signal:";
 /// An honest replica's shell that turns on a signal.
 struct Turncoat {
     inner: Adversary<Shell>,
+    clerk: Arc<FalseClerk>,
     waiting: Option<(Plan, Signer, Committee)>,
     called: Arc<AtomicBool>,
 }
@@ -54,6 +61,7 @@ impl Turncoat {
 
 impl Io for Turncoat {
     fn persist(&mut self, records: Vec<Record>, token: Token) {
+        self.clerk.persisting(&records);
         self.side().persist(records, token);
     }
     fn vote(&mut self, vote: Vote) {
@@ -113,11 +121,14 @@ pub async fn run(args: ReplicaArgs) -> anyhow::Result<ExitCode> {
             flag.store(true, Relaxed);
         }
     });
-    let wrap = |shell: Shell, member: &varangian::home::Member| Turncoat {
+    let (plan, asked) = (attack.clone(), called.clone());
+    let clerk = |desk: Arc<Desk>, member: &Member| Arc::new(FalseClerk::new(desk, &plan, member, asked));
+    let wrap = |shell: Shell, clerk: Arc<FalseClerk>, member: &Member| Turncoat {
         inner: Adversary::honest(shell),
+        clerk,
         waiting: Some((attack, member.signer.clone(), member.committee.clone())),
         called,
     };
     let events = Events::new(args.start.json);
-    Ok(report(process::run_wrapped(&home, &settings, events, wrap, |turncoat| turncoat.inner.inner()).await))
+    Ok(report(process::run_wrapped(&home, &settings, events, clerk, wrap, |turncoat| turncoat.inner.inner()).await))
 }

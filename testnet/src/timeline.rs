@@ -1,4 +1,5 @@
-//! What happened to a network over time, as seen from outside: what clients were acknowledged, and what each replica said of itself.
+//! What happened to a network over time, as seen from outside: what clients were acknowledged, and what each replica said of itself. Of a malicious one that
+//! is worth nothing: [`Timeline::believing`].
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -31,6 +32,12 @@ pub struct Sample {
     pub replicas: BTreeMap<u16, Stand>,
 }
 
+impl Sample {
+    fn furthest(&self) -> u64 {
+        self.replicas.values().map(|stand| stand.executed).max().unwrap_or_default()
+    }
+}
+
 /// One replica's word on where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stand {
@@ -60,6 +67,18 @@ impl Timeline {
             self.samples.pop_front();
         }
         self.samples.push_back(sample);
+    }
+
+    /// What these replicas said, and no others: those that are honest.
+    #[must_use]
+    pub fn believing(mut self, honest: &[ReplicaId]) -> Self {
+        for sample in &mut self.samples {
+            sample.replicas.retain(|id, _| honest.contains(&ReplicaId(*id)));
+            if self.slots {
+                sample.operations = sample.furthest();
+            }
+        }
+        self
     }
 
     /// The highest view that any replica said it was in or on its way to; `None` if none ever answered.
@@ -152,9 +171,9 @@ async fn look(
                 replicas.insert(id.0, stand);
             }
         }
-        let furthest = || replicas.values().map(|stand: &Stand| stand.executed).max().unwrap_or_default();
-        let operations = acknowledged.unwrap_or_else(furthest);
-        see.send_modify(|timeline| timeline.push(Sample { at_ms, operations, replicas }));
+        let mut sample = Sample { at_ms, operations: 0, replicas };
+        sample.operations = acknowledged.unwrap_or_else(|| sample.furthest());
+        see.send_modify(|timeline| timeline.push(sample));
     }
     connections.close(GOOD_BYE).await;
 }
@@ -165,6 +184,7 @@ mod tests {
 
     use super::{KEPT, Sample, Stand, Timeline};
     use std::collections::BTreeMap;
+    use varangian_crypto::ReplicaId;
 
     fn sample(at_ms: u64, stands: &[(u16, u64, bool, &[u16])]) -> Sample {
         let stand = |(id, view, active, accused): &(u16, u64, bool, &[u16])| {
@@ -184,6 +204,20 @@ mod tests {
         assert_eq!(timeline.highest_view(), Some(1));
         assert_eq!(Timeline::default().highest_view(), None);
         assert_eq!(timeline.accusations(), [(500, 1, 0), (750, 2, 3)]);
+    }
+
+    /// It says that it is in a view that nobody will see, far ahead, and accuses everybody.
+    #[test]
+    fn a_malicious_replica_is_not_believed() {
+        let mut timeline = Timeline { slots: true, ..Timeline::default() };
+        timeline.push(sample(0, &[(0, 0, true, &[]), (3, u64::MAX, true, &[0, 1])]));
+        for stand in timeline.samples[0].replicas.values_mut() {
+            stand.executed = if stand.view == 0 { 7 } else { u64::MAX };
+        }
+        assert_eq!((timeline.highest_view(), timeline.accusations().len()), (Some(u64::MAX), 2));
+        let believed = timeline.believing(&[0, 1, 2].map(ReplicaId));
+        assert_eq!((believed.highest_view(), believed.accusations().len()), (Some(0), 0));
+        assert_eq!(believed.samples[0].operations, 7);
     }
 
     #[test]

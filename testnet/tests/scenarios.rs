@@ -35,6 +35,12 @@ async fn a_malicious_primary_equivocates() {
     comes_out("attack-equivocate").await;
 }
 
+/// As many as may lie tell each client the same lie first, and one of them lies to the harness too.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_seven_lie_to_clients() {
+    comes_out("two-lie-to-clients").await;
+}
+
 /// A verdict can say no: nobody can be proved silent.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_proved_faulty_is_missed() {

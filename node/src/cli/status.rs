@@ -50,7 +50,8 @@ pub async fn ask_all(network: &Network, patience: Duration) -> anyhow::Result<Ve
                 connection.send(Frame::new(request.head, request.body)).await.map_err(|error| error.to_string())?;
                 let frame = connection.recv().await.map_err(|error| error.to_string())?;
                 match decode::<Response>(&frame) {
-                    Ok(Response::Status(status)) => Ok(status),
+                    Ok(Response::Status(status)) if status.replica == id.0 => Ok(status),
+                    Ok(Response::Status(status)) => Err(format!("it calls itself r{}", status.replica)),
                     Ok(_) => Err("it answers something else".to_owned()),
                     Err(error) => Err(error.to_string()),
                 }

@@ -42,6 +42,7 @@ mod control;
 mod drive;
 pub(crate) mod io;
 pub(crate) mod node;
+mod replies;
 
 pub use crate::checks::Checks;
 pub use disk::{Answer, Disk, ExecutedSlot};
@@ -73,7 +74,8 @@ pub struct Cluster {
     network: Network,
     now: Millis,
     events: VecDeque<Event>,
-    replies: BTreeMap<Identity, BTreeMap<ReplicaId, Answer>>,
+    /// With the time at which the client hears them.
+    replies: BTreeMap<Identity, BTreeMap<ReplicaId, (Millis, Answer)>>,
 }
 
 impl Cluster {
@@ -148,13 +150,15 @@ impl Cluster {
     /// Who replied to a command, and what.
     #[must_use]
     pub fn replies(&self, identity: &Identity) -> BTreeMap<ReplicaId, Answer> {
-        self.replies.get(identity).cloned().unwrap_or_default()
+        let said = self.replies.get(identity).into_iter().flatten();
+        let heard = said.filter(|(_, (at, _))| *at <= self.now);
+        heard.map(|(id, (_, answer))| (*id, answer.clone())).collect()
     }
 
     /// What the command's client accepts: an answer that `f + 1` replicas gave alike (§4.1).
     #[must_use]
     pub fn accepted(&self, identity: &Identity) -> Option<Answer> {
-        let replies = self.replies.get(identity)?;
+        let replies = self.replies(identity);
         let weak = self.setup.committee.quorums().weak();
         replies.values().find(|answer| replies.values().filter(|other| other == answer).count() >= weak).cloned()
     }

@@ -52,7 +52,7 @@ use queue::{Happening, Queue};
 use script::Played;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use varangian_consensus::Config;
-use varangian_crypto::ReplicaId;
+use varangian_crypto::{Quorums, ReplicaId};
 
 /// Simulated time: millionths of a second since the beginning.
 pub type Micros = u64;
@@ -98,11 +98,13 @@ pub struct Run {
     pub trace: bool,
     /// Changes every replica's configuration: for bugs on purpose.
     pub configure: fn(Config) -> Config,
+    /// How many equal replies a client believes: another number than `f + 1` is a bug on purpose.
+    pub believes: fn(Quorums) -> usize,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self { trace: false, configure: |config| config }
+        Self { trace: false, configure: |config| config, believes: Quorums::weak }
     }
 }
 

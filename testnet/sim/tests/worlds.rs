@@ -4,8 +4,10 @@
 
 use std::collections::BTreeSet;
 use varangian_consensus::Config;
+use varangian_crypto::Quorums;
 use varangian_sim::campaign::Campaign;
 use varangian_sim::shrink::{parse_ranges, ranges, shrink};
+use varangian_sim::world::plan::How;
 use varangian_sim::world::{Outcome, Plan, Probe, Run, run};
 use varangian_sim::{Invariant, Violation};
 
@@ -43,6 +45,28 @@ fn the_same_seed_twice_is_the_same_run() {
         let of = |outcome: &Outcome| (outcome.hash, outcome.steps, outcome.time, outcome.slots, outcome.probes.clone());
         assert_eq!(of(&first), of(&second), "seed {seed}");
     }
+}
+
+/// Replicas that give clients wrong replies, and clients that keep to `f + 1`: nothing comes of it. Clients that believe `f` are seen to be deceived.
+#[test]
+fn a_client_that_believes_f_replies_is_deceived_and_that_is_seen() {
+    let wrong = How::Attack("wrong-replies".parse().unwrap());
+    let mut deceived = 0;
+    for seed in 0..16 {
+        let mut plan = Plan::draw(seed);
+        plan.adversaries.retain(|evil| !matches!(evil.how, How::Twins { .. }));
+        plan.adversaries.iter_mut().for_each(|evil| evil.how = wrong);
+        if plan.adversaries.is_empty() {
+            continue;
+        }
+        assert_eq!(run(&plan, Run::default()).violation, None, "seed {seed}");
+        let credulous = Run { believes: Quorums::f, ..Run::default() };
+        if let Some(violation) = run(&plan, credulous).violation {
+            assert_eq!(violation.invariant, Invariant::Linearizable, "seed {seed}: {violation}");
+            deceived += 1;
+        }
+    }
+    assert!(deceived >= 3, "{deceived}");
 }
 
 #[test]

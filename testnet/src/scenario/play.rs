@@ -149,6 +149,7 @@ async fn play_on(
     }
     let timeline = watcher.stop().await;
     let Show { mut net, happened, damaged, turns, .. } = show;
+    let timeline = timeline.believing(&net.honest());
     *left = Left { happened: happened.clone(), timeline: timeline.clone() };
     let honest: Vec<_> = net.honest().into_iter().filter(|id| !damaged.contains(id)).collect();
     if scenario.expect.safety == Safety::Holds {

@@ -56,6 +56,7 @@ shipped! {
     "full-disk-beside-a-liar",
     "two-attacks-of-one",
     "three-kinds-of-faulty",
+    "two-lie-to-clients",
     "partition-then-power-loss",
     "five-continents-with-a-crash",
     "long-loss-beyond-f",
@@ -69,13 +70,17 @@ shipped! {
 }
 
 /// Of the failure models, what attacks of malicious replicas play.
-const STANDS_FOR: [(&str, Model); 6] = [
+const STANDS_FOR: [(&str, Model); 10] = [
     ("equivocate", Model::Byzantine),
     ("collude", Model::Collusion),
     ("omit", Model::SendOmission),
     ("late", Model::Timing),
     ("forge", Model::Impersonation),
     ("wrong-checkpoint", Model::CorruptState),
+    ("late-replies", Model::Timing),
+    ("no-replies", Model::SendOmission),
+    ("wrong-status", Model::Impersonation),
+    ("deaf", Model::ReceiveOmission),
 ];
 
 /// Attacks that cannot be played here without leaving a proof. Of the others it depends on who hears what.

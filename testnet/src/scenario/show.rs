@@ -93,7 +93,7 @@ impl Show {
             judgements: Vec::new(),
             remarks: Vec::new(),
             happened: self.happened.clone(),
-            timeline,
+            timeline: timeline.believing(&self.net.honest()),
             file: None,
         }
     }

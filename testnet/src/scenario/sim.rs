@@ -31,6 +31,8 @@ const CLIENTS: usize = 26;
 const RATE: f64 = 100.0;
 const COMMANDS: f64 = 6000.0;
 const LEAST_RATE: f64 = 10.0;
+/// The attack that only those see who ask replicas where they stand.
+const UNSEEN: &str = "wrong-status";
 /// One way between two processes of one machine, and what may come on top.
 const LOOPBACK: Micros = 100;
 
@@ -48,6 +50,9 @@ pub enum NotSimulated {
         /// Its key.
         what: &'static str,
     },
+    /// Nobody there asks a replica where it stands.
+    #[error("{0} does nothing but {UNSEEN}, which nobody would see in the simulator; play it on real processes")]
+    Unseen(ReplicaId),
     /// Not a scenario.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
@@ -73,6 +78,9 @@ pub fn plan(scenario: &Scenario) -> Result<Plan, NotSimulated> {
     let mut adversaries = Vec::new();
     for (replica, text) in &scenario.attacks {
         let attacks = Attacks::parse(text)?;
+        if attacks.attacks().iter().all(|attack| attack.kind().name == UNSEEN) {
+            return Err(NotSimulated::Unseen(replica.0));
+        }
         adversaries
             .extend(attacks.attacks().iter().map(|attack| Evil { replica: replica.0.0, how: How::Attack(*attack) }));
     }

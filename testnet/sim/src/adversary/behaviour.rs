@@ -1,14 +1,16 @@
 //! What a behaviour may rewrite: that which leaves the replica under its own name. Everything else stays with the honest shell.
 //!
-//! The seam is the runner's [`Io`] and nothing else, so a behaviour runs alike in memory, in a simulator and in a process. What it knows of others
+//! The seam is the runner's [`Io`], and what passes between it and clients ([`Behaviour::answer`], [`Behaviour::boasts`],
+//! [`Behaviour::hears_clients`]); nothing else. So a behaviour runs alike in memory, in a simulator and in a process. What it knows of others
 //! it learns as its core does: from records ([`Behaviour::persisting`]), decided slots ([`Behaviour::executing`]) and what the core says.
 //!
 //! It has no clock. [`Behaviour::tick`] comes whenever the core sets its timer for the status exchange, which is once per status interval as long as
 //! anything is outstanding; to be late, keep a message for so many ticks. When all is idle there are none: what is kept then stays until there is work.
 
 use super::hand::Hand;
+use super::told::Told;
 use core::fmt;
-use varangian_consensus::{Execution, Message, Record, Slot, Vote};
+use varangian_consensus::{Execution, Message, Record, Slot, View, Vote};
 use varangian_crypto::{Digest, ReplicaId};
 use varangian_runner::Io;
 
@@ -49,5 +51,20 @@ pub trait Behaviour: fmt::Debug + Send {
     /// A peer gets decided slots from the store.
     fn send_decided(&mut self, _hand: &Hand, to: ReplicaId, first: Slot, last: Slot, io: &mut dyn Io) {
         io.send_decided(to, first, last);
+    }
+
+    /// A client is about to be told what its command came to in this slot.
+    fn answer(&mut self, _hand: &Hand, _view: View, _slot: Slot) -> Told {
+        Told::Truth
+    }
+
+    /// A client sends a command: whether it reaches the core.
+    fn hears_clients(&mut self, _hand: &Hand, _view: View) -> bool {
+        true
+    }
+
+    /// A client asks where the replica stands: whether it is told something else.
+    fn boasts(&mut self, _hand: &Hand, _view: View) -> bool {
+        false
     }
 }

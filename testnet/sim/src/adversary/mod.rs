@@ -15,19 +15,22 @@
 //! - A file per behaviour. Primaries: [`silent_primary`], [`retelling_primary`] with its [`telling`]s, [`lying_new_primary`], [`preempting_primary`],
 //!   [`recanting_primary`], [`preparing_primary`]. Whoever keeps things back is a [`muffler`]: [`body_withholder`], [`dark_keeper`], [`crasher`], [`omitter`]; and [`vote_withholder`], [`latecomer`]. Whoever signs too much:
 //!   [`double_voter`], [`amnesiac`], [`far_seer`], [`forger`], [`replayer`], [`view_stormer`], [`lying_view_changer`], [`lying_checkpointer`].
-//!   [`bad_source`] answers badly, [`body_flooder`] when nobody asked, and [`colluder`]s share a plan.
+//!   [`bad_source`] answers badly, [`body_flooder`] when nobody asked, and [`colluder`]s share a plan. Among replicas honest, and not to clients: [`bad_replier`], [`boaster`], [`deaf`]; [`told`]: what a client is told.
 //!
 //! A new one is a file with a type that implements [`Behaviour`], and a row in [`registry`].
 
 pub mod amnesiac;
 pub mod attack;
+pub mod bad_replier;
 pub mod bad_source;
 pub mod behaviour;
+pub mod boaster;
 pub mod body_flooder;
 pub mod body_withholder;
 pub mod colluder;
 pub mod crasher;
 pub mod dark_keeper;
+pub mod deaf;
 pub mod double_voter;
 pub mod far_seer;
 pub mod forger;
@@ -47,6 +50,7 @@ pub mod retelling_primary;
 pub mod saying;
 pub mod silent_primary;
 pub mod telling;
+pub mod told;
 pub mod trigger;
 pub mod view_stormer;
 pub mod vote_withholder;
@@ -59,6 +63,7 @@ pub use behaviour::Behaviour;
 pub use error::{AttackError, nearest};
 pub use hand::Hand;
 pub use registry::ATTACKS;
+pub use told::Told;
 pub use trigger::{Probability, Span, Trigger};
 pub use wrapper::Adversary;
 

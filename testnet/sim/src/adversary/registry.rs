@@ -6,12 +6,15 @@
 
 use super::amnesiac::Amnesiac;
 use super::attack::Kind;
+use super::bad_replier::{BadReplier, Replies};
 use super::bad_source::{Answer, BadSource};
 use super::body_flooder::BodyFlooder;
+use super::boaster::Boaster;
 use super::body_withholder::{BodyWithholder, Receivers};
 use super::colluder::Colluder;
 use super::crasher::Crasher;
 use super::dark_keeper::DarkKeeper;
+use super::deaf::Deaf;
 use super::double_voter::DoubleVoter;
 use super::far_seer::FarSeer;
 use super::forger::Forger;
@@ -42,7 +45,7 @@ const HIDDEN_CERTIFICATE: &str = "a view change that hides a certificate";
 const TWO_CHECKPOINTS: &str = "two checkpoints for one slot";
 
 /// All kinds, in the order of the table of attacks.
-pub static ATTACKS: [Kind; 52] = [
+pub static ATTACKS: [Kind; 57] = [
     Kind {
         name: "silent",
         description: "sends nothing in the views that it leads",
@@ -510,5 +513,50 @@ pub static ATTACKS: [Kind; 52] = [
         evidence: &[],
         besides: &[],
         behaviour: || Box::new(Omitter::new()),
+    },
+    Kind {
+        name: "wrong-replies",
+        description: "answers clients with another result than the agreed one, always the same, and before anything is decided",
+        rows: &[30],
+        defence: "a client believes f+1 equal replies, whatever comes first",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::new(BadReplier(Replies::Wrong)),
+    },
+    Kind {
+        name: "late-replies",
+        description: "answers clients a time-out late",
+        rows: &[30],
+        defence: "f+1 others answer in time; who waits for one asks everybody",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::new(BadReplier(Replies::Late)),
+    },
+    Kind {
+        name: "no-replies",
+        description: "answers no client",
+        rows: &[30],
+        defence: "f+1 others answer; who waits for one asks everybody",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::new(BadReplier(Replies::Nothing)),
+    },
+    Kind {
+        name: "wrong-status",
+        description: "tells clients that it is far ahead, that others are proved faulty, and every other time that it is another replica",
+        rows: &[30],
+        defence: "a replica is known by its connection's key, and what one says of itself is believed of none",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::new(Boaster),
+    },
+    Kind {
+        name: "deaf",
+        description: "hears no client: what clients send it is lost",
+        rows: &[30],
+        defence: "who waits asks everybody; backups hand commands on, and watch",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::new(Deaf),
     },
 ];

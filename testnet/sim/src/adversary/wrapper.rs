@@ -2,7 +2,10 @@
 
 use super::behaviour::Behaviour;
 use super::hand::Hand;
-use varangian_consensus::{Alarm, Delivery, Evidence, Execution, Identity, Message, Millis, Record, Slot, Timer, Vote};
+use super::told::Told;
+use varangian_consensus::{
+    Alarm, Command, Delivery, Evidence, Execution, Identity, Message, Millis, Record, Slot, Timer, View, Vote,
+};
 use varangian_crypto::{Digest, ReplicaId};
 use varangian_runner::{Io, Token};
 
@@ -23,6 +26,35 @@ impl<I> Adversary<I> {
     /// Puts `behaviours` between core and shell from now on, in the place of earlier ones.
     pub fn corrupt(&mut self, behaviours: Vec<(Hand, Box<dyn Behaviour>)>) {
         self.behaviours = behaviours;
+    }
+
+    /// What a client is told of what its command came to in this slot; the first behaviour that has its way decides.
+    pub fn answer(&mut self, view: View, slot: Slot) -> Told {
+        let mut told = self.behaviours.iter_mut().map(|(hand, behaviour)| behaviour.answer(hand, view, slot));
+        told.find(|told| *told != Told::Truth).unwrap_or_default()
+    }
+
+    /// Of the bodies in these records, the commands whose clients are told a lie at once: nothing is decided yet.
+    pub fn answer_early<'a>(&mut self, view: View, records: &'a [Record]) -> Vec<(Slot, &'a Command)> {
+        if self.behaviours.is_empty() {
+            return Vec::new();
+        }
+        let bodies = records.iter().filter_map(|record| match record {
+            Record::Batch { slot, batch } => Some((*slot, batch)),
+            _ => None,
+        });
+        let lied = bodies.filter(|(slot, _)| self.answer(view, *slot) == Told::Lie);
+        lied.flat_map(|(slot, batch)| batch.commands().iter().map(move |command| (slot, command))).collect()
+    }
+
+    /// Whether a client's command reaches the core.
+    pub fn hears_clients(&mut self, view: View) -> bool {
+        self.behaviours.iter_mut().all(|(hand, behaviour)| behaviour.hears_clients(hand, view))
+    }
+
+    /// Whether a client that asks where the replica stands is told something else.
+    pub fn boasts(&mut self, view: View) -> bool {
+        self.behaviours.iter_mut().any(|(hand, behaviour)| behaviour.boasts(hand, view))
     }
 
     /// The shell underneath.

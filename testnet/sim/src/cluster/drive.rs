@@ -8,7 +8,7 @@ use super::{Cluster, STEPS};
 use crate::adversary::Adversary;
 use crate::checks::Held;
 use std::sync::Arc;
-use varangian_consensus::{Command, Delivery, Executed, Identity, Ignored, Input, Message, Millis, Record, Slot, Vote};
+use varangian_consensus::{Command, Delivery, Executed, Ignored, Input, Message, Millis, Record, Slot, Vote};
 use varangian_crypto::{Digest, ReplicaId, Verify};
 use varangian_runner::{Runner, sign};
 
@@ -19,6 +19,9 @@ impl Cluster {
     /// [`Ignored`] as the replica says.
     pub fn submit(&mut self, to: u16, command: &Command) -> Result<(), Ignored> {
         let command = command.clone().verify(&self.setup.committee).expect("a valid command");
+        if !self.hears_clients(ReplicaId(to)) {
+            return Ok(());
+        }
         self.input(to, Input::Command(command))
     }
 
@@ -298,6 +301,7 @@ impl Cluster {
     }
 
     fn begin_commit(&mut self, id: ReplicaId, records: Vec<Record>, token: varangian_runner::Token) {
+        self.answer_early(id, &records);
         let node = &mut self.nodes[id.index()];
         assert!(node.pending.is_none(), "{id} begins a group commit while another is under way");
         node.pending = Some((records, token));
@@ -405,14 +409,6 @@ impl Cluster {
         }
     }
 
-    fn reply(&mut self, id: ReplicaId, identity: Identity, answer: super::Answer) {
-        must(self.checks.replied(id, identity, &answer));
-        let replies = self.replies.entry(identity).or_default();
-        if replies.get(&id).is_none_or(|first| first.result.is_none()) {
-            replies.insert(id, answer);
-        }
-    }
-
     /// A packet that a rule held back sets out again.
     pub(super) fn resend(&mut self, packet: Packet) {
         if self.network.connected(packet.from, packet.to) {
@@ -424,7 +420,7 @@ impl Cluster {
 }
 
 /// A failed check fails the test.
-fn must(held: Held) {
+pub(super) fn must(held: Held) {
     if let Err(violation) = held {
         panic!("{violation}");
     }

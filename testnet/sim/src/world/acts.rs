@@ -19,7 +19,10 @@ impl World<'_> {
     pub(super) fn act(&mut self, node: usize, act: Act) -> Held {
         let id = self.nodes[node].id;
         match act {
-            Act::Persist(records, token) => return self.persist(node, records, token),
+            Act::Persist(records, token) => {
+                self.answer_early(node, &records);
+                return self.persist(node, records, token);
+            }
             Act::Vote(vote) => return self.vote(node, vote),
             Act::Deliver(delivery) => {
                 let delay = self.nodes[node].machine.sign;

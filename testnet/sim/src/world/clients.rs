@@ -5,10 +5,12 @@ use super::plan::{Plan, What};
 use super::queue::Happening;
 use super::script::Load;
 use super::{Held, Micros, Probe, World, healthy};
+use crate::adversary::Told;
+use crate::adversary::told::false_result;
 use crate::checks::{Invariant, ensure};
 use crate::cluster::disk::Answer;
 use std::collections::{BTreeMap, VecDeque};
-use varangian_consensus::{Command, Identity, Input, Sequence, View};
+use varangian_consensus::{Command, Identity, Input, Record, Sequence, Slot, View};
 use varangian_crypto::{ReplicaId, Verify};
 
 /// A command that waits for its answer.
@@ -193,6 +195,12 @@ impl World<'_> {
         if !self.nodes[node].lives() || self.nodes[node].paused || self.is_cut_off(node) {
             return Ok(());
         }
+        if let Some(runner) = &mut self.nodes[node].runner {
+            let view = runner.replica().view();
+            if !runner.io().hears_clients(view) {
+                return Ok(());
+            }
+        }
         self.hash.add(command.sequence() << 8 | u64::from(client));
         self.tell(|world| {
             format!("{} <- client {} command {}", world.name(node), char::from(b'a' + client), command.sequence())
@@ -222,15 +230,39 @@ impl World<'_> {
         let replica = self.nodes[node].id;
         let held = self.checks.replied(replica, identity, &answer);
         self.holds(held)?;
-        let Some(runner) = &self.nodes[node].runner else { return Ok(()) };
+        let Some(runner) = &mut self.nodes[node].runner else { return Ok(()) };
         let view = runner.replica().view();
+        match runner.io().answer(view, answer.slot) {
+            Told::Truth => self.send_reply(node, view, identity, answer, 0),
+            Told::Lie => self.lie_to_client(node, view, identity, answer.slot),
+            Told::Late(after) => self.send_reply(node, view, identity, answer, after * 1000),
+            Told::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// Clients of whom a liar knows that they want something are answered before anything is decided.
+    pub(super) fn answer_early(&mut self, node: usize, records: &[Record]) {
+        let Some(runner) = &mut self.nodes[node].runner else { return };
+        let view = runner.replica().view();
+        for (slot, command) in runner.io().answer_early(view, records) {
+            self.lie_to_client(node, view, command.identity(), slot);
+        }
+    }
+
+    fn lie_to_client(&mut self, node: usize, view: View, identity: Identity, slot: Slot) {
+        let answer = Answer { slot, result: Some(false_result(&identity)) };
+        self.send_reply(node, view, identity, answer, 0);
+    }
+
+    fn send_reply(&mut self, node: usize, view: View, identity: Identity, answer: Answer, after: Micros) {
+        let replica = self.nodes[node].id;
         let chance = named(&[self.plan.seed, node as u64, self.now(), identity.sequence, 3]);
         let lost = self.phase == healthy::Phase::Safety && falls(chance, self.plan.network.loss);
         if !lost && !self.is_cut_off(node) {
-            let delay = 200 + (chance >> 32) % 4000;
+            let delay = after + 200 + (chance >> 32) % 4000;
             self.queue.after(delay, Happening::Reply { replica, view, identity, answer });
         }
-        Ok(())
     }
 
     pub(super) fn reply_arrives(
@@ -246,7 +278,7 @@ impl World<'_> {
             return Ok(());
         };
         self.hash.add(answer.slot.0 << 16 | u64::from(replica.0));
-        let weak = self.setup.committee.quorums().weak();
+        let enough = (self.run.believes)(self.setup.committee.quorums());
         let honest = usize::from(number) < self.clients.honest;
         let client = &mut self.clients.all[usize::from(number)];
         client.views.insert(replica, view);
@@ -256,7 +288,7 @@ impl World<'_> {
         };
         replies.insert(replica, answer.clone());
         let equal = replies.values().filter(|other| *other == answer).count();
-        if equal != weak {
+        if equal != enough {
             return Ok(());
         }
         if answer.result.is_none() {

@@ -1,4 +1,4 @@
-//! Where the replicas stand, and waiting for it to change.
+//! Where the replicas stand, and waiting for it to change. Those that are or were malicious are not asked: they may say anything.
 
 use super::super::format::Replica;
 use super::Show;
@@ -52,60 +52,68 @@ impl Show {
         Ok(())
     }
 
-    /// All honest replicas that run have executed the same. Gives the highest view that any replica says it is in then.
+    /// All honest replicas that run have executed the same. Gives the highest view that any of them is in then.
     ///
     /// # Errors
     /// If that does not come about.
     pub async fn settle(&self) -> anyhow::Result<Option<u64>> {
         let honest = self.sound();
         let settled = self.until("the honest replicas have executed the same", |rows| {
-            let executed: Vec<u64> =
-                rows.iter().filter(|row| honest.contains(&ReplicaId(row.replica))).map(|row| row.executed).collect();
+            let up = rows.iter().filter(|row| honest.contains(&ReplicaId(row.replica)));
+            let executed: Vec<u64> = up.map(|row| row.executed).collect();
             executed.len() == honest.len() && executed.windows(2).all(|pair| pair[0] == pair[1])
         });
         Ok(settled.await?.iter().map(|row| row.view).max())
     }
 
-    /// Waits until a quorum of the replicas that run is active in one view that is at least `least`.
+    /// Waits until a quorum's honest ones are active in one view that is at least `least`.
     pub(super) async fn reach_view(&self, least: u64) -> anyhow::Result<u64> {
         let what = format!("a quorum is in view {least} or a later one");
         let rows = self.until(&what, |rows| self.agreed(rows, least).is_some()).await?;
         self.agreed(&rows, least).ok_or_else(|| anyhow!("the views changed meanwhile"))
     }
 
-    /// The highest view from `least` on that a quorum of the replicas that run is active in.
+    /// The highest view from `least` on that a quorum's honest ones are active in.
     fn agreed(&self, rows: &[ReplicaStatus], least: u64) -> Option<u64> {
-        let quorum = self.net.genesis().quorums().quorum();
+        let enough = self.enough();
         let mut views: BTreeMap<u64, usize> = BTreeMap::new();
         for row in rows.iter().filter(|row| row.active && !self.down.contains(&ReplicaId(row.replica))) {
             *views.entry(row.view).or_default() += 1;
         }
-        views.into_iter().rev().find(|(view, count)| *view >= least && *count >= quorum).map(|(view, _)| view)
+        views.into_iter().rev().find(|(view, count)| *view >= least && *count >= enough).map(|(view, _)| view)
     }
 
-    /// Waits until a quorum has executed more than anybody had.
+    /// As many honest ones as a quorum has at least; with more than `f` malicious ones, anybody.
+    fn enough(&self) -> usize {
+        let malicious = self.net.ids().len() - self.net.honest().len();
+        self.net.genesis().quorums().quorum().saturating_sub(malicious).max(1)
+    }
+
+    /// Waits until a quorum's honest ones have executed more than any honest one had.
     pub(super) async fn progress(&mut self) -> anyhow::Result<()> {
-        let quorum = self.net.genesis().quorums().quorum();
+        let enough = self.enough();
         let rows = self.until("a replica answers", |rows| !rows.is_empty()).await?;
         let before = rows.iter().map(|row| row.executed).max().unwrap_or(0);
         self.until(&format!("a quorum has executed more than slot {before}"), |rows| {
-            rows.iter().filter(|row| row.executed > before).count() >= quorum
+            rows.iter().filter(|row| row.executed > before).count() >= enough
         })
         .await?;
         self.tell(&format!("the network goes on above slot {before}"));
         Ok(())
     }
 
-    /// Waits until replicas have executed what anybody had when they were asked first.
+    /// Waits until the honest of these replicas have executed what any honest one had when they were asked first.
     pub(super) async fn caught_up(&self, ids: &[ReplicaId]) -> anyhow::Result<u64> {
+        let honest = self.net.honest();
+        let ids: Vec<_> = ids.iter().filter(|id| honest.contains(id)).collect();
         let rows = self.until("a replica answers", |rows| !rows.is_empty()).await?;
         let goal = rows.iter().map(|row| row.executed).max().unwrap_or(0);
-        let names: Vec<String> = ids.iter().map(ReplicaId::to_string).collect();
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         self.until(&format!("{} caught up to slot {goal}", names.join(", ")), |rows| {
             let there = |id: &ReplicaId| {
                 rows.iter().any(|row| row.replica == id.0 && row.executed >= goal && !row.behind && row.active)
             };
-            ids.iter().all(there)
+            ids.iter().copied().all(there)
         })
         .await?;
         Ok(goal)
@@ -141,19 +149,19 @@ impl Show {
         }
     }
 
-    /// Where all replicas stand that answer: each answer is to a question asked now.
+    /// Where the honest replicas stand that answer: each answer is to a question asked now.
     async fn look(&self) -> Vec<ReplicaStatus> {
         let mut answers = JoinSet::new();
-        for id in self.net.ids() {
+        for id in self.net.honest() {
             let connections = self.connections.clone();
-            answers.spawn(async move { connections.status(id).await });
+            answers.spawn(async move { (id, connections.status(id).await) });
         }
-        let mut rows: Vec<ReplicaStatus> = answers.join_all().await.into_iter().flatten().collect();
+        let mut rows = believed(answers.join_all().await, &self.net.honest());
         rows.sort_by_key(|row| row.replica);
         rows
     }
 
-    /// Asks all replicas again and again until their answers suffice.
+    /// Asks again and again until the answers suffice.
     async fn until(&self, what: &str, enough: impl Fn(&[ReplicaStatus]) -> bool) -> anyhow::Result<Vec<ReplicaStatus>> {
         let waiting = async {
             let mut look = interval(LOOK);
@@ -177,5 +185,48 @@ impl Show {
 
     pub(super) fn primary(&self, view: u64) -> ReplicaId {
         self.net.genesis().quorums().primary(view)
+    }
+}
+
+/// What the honest said, each by the connection that it came by.
+fn believed<E>(answers: Vec<(ReplicaId, Result<ReplicaStatus, E>)>, honest: &[ReplicaId]) -> Vec<ReplicaStatus> {
+    let heard = answers.into_iter().filter(|(id, _)| honest.contains(id));
+    heard.filter_map(|(_, answer)| answer.ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::believed;
+    use varangian_client::protocol::ReplicaStatus;
+    use varangian_crypto::{Digest, ReplicaId};
+
+    fn status(replica: u16, executed: u64) -> ReplicaStatus {
+        ReplicaStatus {
+            replica,
+            view: 0,
+            active: true,
+            primary: 0,
+            executed,
+            history: Digest::ZERO,
+            stable: 0,
+            behind: false,
+            waiting: 0,
+            connected: 3,
+            accused: Vec::new(),
+            stopped: None,
+        }
+    }
+
+    /// Whatever it says, and in whosever name.
+    #[test]
+    fn a_malicious_replica_is_not_believed() {
+        let truth = [status(0, 5), status(2, 6)];
+        for lie in [status(3, u64::MAX), status(2, u64::MAX)] {
+            let [first, second] = truth.clone();
+            let answers =
+                vec![(ReplicaId(0), Ok(first)), (ReplicaId(1), Err("gone".into())), (ReplicaId(2), Ok(second))];
+            let answers = answers.into_iter().chain([(ReplicaId(3), Ok(lie))]).collect();
+            assert_eq!(believed(answers, &[0, 1, 2].map(ReplicaId)), truth);
+        }
     }
 }

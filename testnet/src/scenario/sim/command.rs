@@ -71,7 +71,7 @@ pub fn all(json: bool) -> anyhow::Result<ExitCode> {
                     tell(&simulated, false)?;
                 }
             }
-            Err(error @ (NotSimulated::Menaces | NotSimulated::Step { .. })) => {
+            Err(error @ (NotSimulated::Menaces | NotSimulated::Step { .. } | NotSimulated::Unseen(_))) => {
                 refused.push_str(&format!("{:<34} -    {error}\n", scenario.name));
             }
             Err(error @ (NotSimulated::Scenario(_) | NotSimulated::Attack(_) | NotSimulated::Draw(_))) => {

@@ -1,7 +1,7 @@
 //! An adversary that does not strike is an honest replica, call for call.
 
 use super::recorder::{Recorder, adversary, batch, propose, setup};
-use crate::adversary::{ATTACKS, Adversary};
+use crate::adversary::{ATTACKS, Adversary, Told};
 use crate::cluster::Setup;
 use varangian_consensus::{
     Alarm, Checkpoint, Commit, Conflict, Delivery, Evidence, Execution, Message, NewView, NewViewDraft, PrePrepare,
@@ -106,6 +106,14 @@ fn everything(setup: &Setup, io: &mut impl Io) {
     io.alarm(Alarm::ForeignVote { slot, view: View(0) });
 }
 
+/// What clients are told of their commands and of the replica, at the places of [`everything`].
+fn told(setup: &Setup, io: &mut Adversary<Recorder>) -> Vec<(Told, usize, bool, bool)> {
+    let body = [Record::Batch { slot: Slot(5), batch: batch(setup, 2) }];
+    let mut at =
+        |view| (io.answer(view, Slot(5)), io.answer_early(view, &body).len(), io.boasts(view), io.hears_clients(view));
+    [View(0), View(1)].map(&mut at).into()
+}
+
 #[test]
 fn an_adversary_that_does_not_strike_is_honest_call_for_call() {
     let setup = setup(4);
@@ -116,16 +124,20 @@ fn an_adversary_that_does_not_strike_is_honest_call_for_call() {
     let mut uncorrupted = Adversary::honest(Recorder::default());
     everything(&setup, &mut uncorrupted);
     assert_eq!(uncorrupted.inner().calls, honest.calls);
+    let truth = told(&setup, &mut uncorrupted);
+    assert_eq!(truth, [(Told::Truth, 0, false, true); 2]);
 
     for kind in &ATTACKS {
         for trigger in ["never", "view=90..", "slot=90..", "p=0,seed=1"] {
             let mut io = adversary(&setup, OWN, &format!("{}@{trigger}", kind.name));
             everything(&setup, &mut io);
             assert!(io.inner().calls == honest.calls, "{}@{trigger} is not honest", kind.name);
+            assert_eq!(told(&setup, &mut io), truth, "{}@{trigger}", kind.name);
         }
         let mut io = adversary(&setup, OWN, kind.name);
         everything(&setup, &mut io);
-        assert!(io.inner().calls != honest.calls, "{} does nothing", kind.name);
+        let differs = io.inner().calls != honest.calls || told(&setup, &mut io) != truth;
+        assert!(differs, "{} does nothing", kind.name);
     }
 }
 

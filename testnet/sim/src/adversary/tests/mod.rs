@@ -7,6 +7,7 @@ mod campaign;
 mod cluster;
 mod honest;
 mod recorder;
+mod replies;
 mod seam;
 mod table;
 mod trigger;
