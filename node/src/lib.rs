@@ -13,6 +13,7 @@
 //! - [`persist`], [`record`]: the storage thread; one synced group commit at a time.
 //! - [`evidence`]: proofs of misbehaviour, in a file.
 //! - [`execute`]: the execution thread; application, state, replies.
+//! - [`repeat`]: replies to what ran before, once more.
 //! - [`outbound`]: signing, and reading for peers that are behind.
 //! - [`thread`]: what becomes of the process when one of its threads dies.
 //! - [`metrics`], [`link_metrics`], [`event`]: what people and machines see.
@@ -36,5 +37,6 @@ pub mod persist;
 pub mod process;
 pub mod proofs;
 pub mod record;
+pub mod repeat;
 pub mod shell;
 pub mod thread;

@@ -5,6 +5,7 @@ use crate::execute::Executing;
 use crate::metrics::Metrics;
 use crate::outbound::{Post, Reading, Signing};
 use crate::persist::Persister;
+use crate::repeat::Repeating;
 use std::collections::VecDeque;
 use std::mem::discriminant;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub struct Shell {
     pub reading: Reading,
     /// Decided slots.
     pub executing: Executing,
+    /// Replies, once more.
+    pub repeating: Repeating,
     /// What the outside sees.
     pub events: Arc<Events>,
     /// Counters.
@@ -90,7 +93,7 @@ impl Io for Shell {
     }
 
     fn reply(&mut self, identity: Identity) {
-        self.executing.reply(identity);
+        self.repeating.reply(identity);
     }
 
     fn set_timer(&mut self, timer: Timer, after: Millis) {
