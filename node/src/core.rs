@@ -13,8 +13,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use varangian_client::protocol::ReplicaStatus;
-use varangian_consensus::{Delivery, Identity, Ignored, Input, Millis, Phase, Slot};
-use varangian_crypto::{Digest, ReplicaId};
+use varangian_consensus::{Command, Delivery, Ignored, Input, Millis, Phase, Slot};
+use varangian_crypto::{Digest, ReplicaId, Verified};
 use varangian_net::ConnectionId;
 use varangian_runner::{Io, Runner, Token};
 
@@ -28,6 +28,7 @@ const TURN: usize = 256;
 #[expect(clippy::large_enum_variant, reason = "nearly all are inputs: a box would cost each of them an allocation")]
 enum Told {
     Input(Input),
+    Command(ConnectionId, Verified<Command>),
     Disconnected(ReplicaId),
     Persisted(Token),
     Status(ConnectionId),
@@ -80,6 +81,11 @@ impl CoreHandle {
     /// An input from outside. Waits while the core is behind; not for asynchronous contexts.
     pub fn input(&self, input: Input) {
         self.queue_outside(Told::Input(input));
+    }
+
+    /// A client's command, from this connection. Waits as an input does.
+    pub fn command(&self, connection: ConnectionId, command: Verified<Command>) {
+        self.queue_outside(Told::Command(connection, command));
     }
 
     /// A peer's connection is up.
@@ -237,6 +243,7 @@ impl<I: Io, C: Clerk> Core<I, C> {
                 }
                 self.step(input);
             }
+            Told::Command(connection, command) => self.command(connection, command),
             Told::Disconnected(peer) => {
                 self.connected.remove(&peer);
             }
@@ -248,17 +255,22 @@ impl<I: Io, C: Clerk> Core<I, C> {
         None
     }
 
-    fn step(&mut self, input: Input) {
-        let command: Option<Identity> = match &input {
-            Input::Command(command) => Some(command.identity()),
-            _ => None,
-        };
-        if let Err(ignored) = self.runner.step(self.now(), input) {
-            self.metrics.ignored(ignored);
-            if let Some(identity) = command {
-                self.clerk.desk().not_taken(identity, ignored);
-            }
+    /// One that has run costs more to answer than to send: whoever sends many is not answered.
+    fn command(&mut self, connection: ConnectionId, command: Verified<Command>) {
+        let identity = command.identity();
+        if self.runner.replica().has_run(&identity) && !self.clerk.desk().may_retry(connection) {
+            return self.metrics.refused("too many retries");
         }
+        if let Some(ignored) = self.step(Input::Command(command)) {
+            self.clerk.desk().not_taken(identity, ignored);
+        }
+    }
+
+    /// Says why the core took no notice, if it did not.
+    fn step(&mut self, input: Input) -> Option<Ignored> {
+        let ignored = self.runner.step(self.now(), input).err()?;
+        self.metrics.ignored(ignored);
+        Some(ignored)
     }
 
     fn now(&self) -> Millis {

@@ -10,19 +10,21 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use varangian_application::Reply;
-use varangian_client::protocol::{NotTaken, ReplicaStatus, Request, Response, check_subscription};
-use varangian_consensus::{Identity, Ignored, Input};
+use varangian_client::protocol::{NotTaken, ReplicaStatus, Request, Response, check_subscription, reply_frame};
+use varangian_consensus::{Identity, Ignored};
 use varangian_crypto::{ClientKey, Committee, Verify, encode};
 use varangian_net::{Bucket, ClientEvent, ClientServer, ConnectionId, NetError, Rate};
 
 /// Connections on which one client may want its replies.
 const CONNECTIONS_PER_CLIENT: usize = 8;
 /// Clients that may want their replies on one connection.
-const CLIENTS_PER_CONNECTION: usize = 4096;
-/// How fast a connection may ask for what is no valid command: enough to subscribe all its clients twice at once.
-const QUESTIONS: Rate = Rate { burst: 2 * CLIENTS_PER_CONNECTION as u32, per_second: 512 };
-/// What a question costs of it.
+const CLIENTS_PER_CONNECTION: usize = 1024;
+/// How fast a connection may ask for what is no new command: enough to subscribe all its clients at once, and to ask as often.
+const QUESTIONS: Rate = Rate { burst: (QUESTION + SUBSCRIPTION) * CLIENTS_PER_CONNECTION as u32, per_second: 512 };
+/// What a question costs of it, a retry of what has run too.
 const QUESTION: u32 = 1;
+/// What a subscription costs that is not known yet: a check of its signature.
+const SUBSCRIPTION: u32 = 8;
 /// What an invalid command costs: no client library sends any, and each took a check of its signature.
 const INVALID: u32 = 64;
 
@@ -30,6 +32,9 @@ const INVALID: u32 = 64;
 pub trait Clerk: Send + Sync {
     /// Tells a client what its command came to, wherever it listens.
     fn reply(&self, reply: Reply);
+
+    /// The same of one that ran before: its encoded reply.
+    fn repeat(&self, client: &ClientKey, reply: &[u8]);
 
     /// Tells somebody at this connection where the replica stands.
     fn status(&self, connection: ConnectionId, status: ReplicaStatus);
@@ -84,6 +89,19 @@ impl Desk {
         self.view.load(Relaxed)
     }
 
+    /// Whether replies to this client's commands are wanted on any connection.
+    #[must_use]
+    pub fn listens(&self, client: &ClientKey) -> bool {
+        self.routes().by_client.contains_key(client)
+    }
+
+    /// Whether this connection may have a reply repeated. It is not disconnected where it may not: an honest client that was cut off has much to ask
+    /// for at once, and asks again.
+    #[must_use]
+    pub fn may_retry(&self, connection: ConnectionId) -> bool {
+        self.may_ask(connection, QUESTION)
+    }
+
     /// Tells a client that the core did not take its command.
     pub fn not_taken(&self, identity: Identity, why: Ignored) {
         let reason = match why {
@@ -95,7 +113,7 @@ impl Desk {
             _ => return,
         };
         let Identity { client, sequence } = identity;
-        self.tell(&client, &Response::NotTaken { client, sequence, reason });
+        self.tell(&client, || encode(&Response::NotTaken { client, sequence, reason }).into());
     }
 
     /// Answers on one connection.
@@ -107,13 +125,13 @@ impl Desk {
         }
     }
 
-    fn tell(&self, client: &ClientKey, response: &Response) {
+    fn tell(&self, client: &ClientKey, frame: impl FnOnce() -> bytes::Bytes) {
         let connections: Vec<ConnectionId> =
             self.routes().by_client.get(client).map(|found| found.iter().copied().collect()).unwrap_or_default();
         if connections.is_empty() {
             return;
         }
-        let frame = bytes::Bytes::from(encode(response));
+        let frame = frame();
         for connection in connections {
             match self.server.reply(connection, frame.clone()) {
                 Ok(()) | Err(NetError::Gone(_)) => {}
@@ -143,6 +161,11 @@ impl Desk {
 
     fn exporter(&self, connection: ConnectionId) -> Option<[u8; 32]> {
         self.routes().by_connection.get(&connection).map(|known| known.exporter)
+    }
+
+    /// Whether this client's replies come to this connection already.
+    fn is_subscribed(&self, connection: ConnectionId, client: &ClientKey) -> bool {
+        self.routes().by_connection.get(&connection).is_some_and(|known| known.clients.contains(client))
     }
 
     /// Whether this connection may ask for something that costs so much.
@@ -179,7 +202,11 @@ impl Desk {
 impl Clerk for Desk {
     fn reply(&self, reply: Reply) {
         let client = reply.client;
-        self.tell(&client, &Response::Reply { reply, view: self.view() });
+        self.tell(&client, || encode(&Response::Reply { reply, view: self.view() }).into());
+    }
+
+    fn repeat(&self, client: &ClientKey, reply: &[u8]) {
+        self.tell(client, || reply_frame(reply, self.view()));
     }
 
     fn status(&self, connection: ConnectionId, status: ReplicaStatus) {
@@ -222,7 +249,13 @@ fn take(desk: &Desk, core: &CoreHandle, metrics: &Metrics, connection: Connectio
         return dismiss(desk, metrics, connection);
     }
     match request {
+        Request::Subscribe { client, .. } if desk.is_subscribed(connection, &client) => {
+            desk.answer(connection, &Response::Subscribed { client });
+        }
         Request::Subscribe { client, signature } => {
+            if !desk.may_ask(connection, SUBSCRIPTION) {
+                return dismiss(desk, metrics, connection);
+            }
             let proved = desk.exporter(connection).is_some_and(|exporter| {
                 check_subscription(desk.committee.context(), &client, &signature, &exporter).is_ok()
             });
@@ -236,7 +269,7 @@ fn take(desk: &Desk, core: &CoreHandle, metrics: &Metrics, connection: Connectio
         Request::Command(command) => {
             let identity = command.identity();
             match metrics.verifying(|| command.verify(&desk.committee)) {
-                Ok(command) => core.input(Input::Command(command)),
+                Ok(command) => core.command(connection, command),
                 Err(error) => {
                     metrics.refused("command");
                     tracing::debug!(%connection, %error, "a command is not valid");
@@ -251,3 +284,6 @@ fn take(desk: &Desk, core: &CoreHandle, metrics: &Metrics, connection: Connectio
         Request::Status => core.ask_status(connection),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -3,6 +3,7 @@
 use crate::core::CoreHandle;
 use crate::desk::Clerk;
 use crate::metrics::Metrics;
+use crate::repeat::Repeating;
 use crate::thread;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -10,10 +11,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use thiserror::Error;
 use varangian_application::{
-    Application, ExecuteError, Executor, Limits, Meta, PageLimit, Space, StateError, StateReader, cached_reply,
-    client_windows,
+    Application, ExecuteError, Executor, Limits, Meta, PageLimit, Space, StateError, StateReader, client_windows,
 };
-use varangian_consensus::{Executed, Execution, Identity, Slot};
+use varangian_consensus::{Executed, Execution, Slot};
 use varangian_crypto::{CodecError, Parameters, decode, encode};
 use varangian_storage::{Body, Limit, Store, StoreError, Table, View};
 
@@ -49,29 +49,14 @@ pub enum ExecutionError {
     },
 }
 
-/// What the execution thread does, in order.
-enum Job {
-    Execute(Execution),
-    Reply(Identity),
-}
-
-/// Hands work to the execution thread. The window bounds how much can wait.
+/// Hands work to the execution thread. The window bounds how much can wait: nothing but decided slots does.
 #[derive(Clone, Debug)]
-pub struct Executing(Sender<Job>);
+pub struct Executing(Sender<Execution>);
 
 impl Executing {
     /// Executes a slot; [`CoreHandle::executed`] reports it.
     pub fn execute(&self, execution: Execution) {
-        self.send(Job::Execute(execution));
-    }
-
-    /// Sends the reply of a command that has run once more.
-    pub fn reply(&self, identity: Identity) {
-        self.send(Job::Reply(identity));
-    }
-
-    fn send(&self, job: Job) {
-        if self.0.send(job).is_err() {
+        if self.0.send(execution).is_err() {
             // The thread has ended, and has said why; the core is about to be told to stop.
             tracing::debug!("the execution thread is gone");
         }
@@ -79,7 +64,7 @@ impl Executing {
 }
 
 /// A store's tables as an application's state.
-struct Reader<'a>(View<'a>);
+pub(crate) struct Reader<'a>(pub(crate) View<'a>);
 
 impl Reader<'_> {
     const fn table(space: Space) -> Table {
@@ -147,6 +132,7 @@ struct Worker<A, C> {
     store: Arc<Store>,
     executor: Executor<A>,
     clerk: Arc<C>,
+    repeating: Repeating,
     core: CoreHandle,
     metrics: Arc<Metrics>,
 }
@@ -161,11 +147,12 @@ pub fn spawn<A: Application + 'static, C: Clerk + 'static>(
     meta: Meta,
     store: Arc<Store>,
     clerk: Arc<C>,
+    repeating: Repeating,
     core: CoreHandle,
     metrics: Arc<Metrics>,
 ) -> std::io::Result<(Executing, JoinHandle<()>)> {
     let executor = Executor::new(application, Limits::new(parameters), meta);
-    let mut worker = Worker { store, executor, clerk, core, metrics };
+    let mut worker = Worker { store, executor, clerk, repeating, core, metrics };
     let (sender, receiver) = channel();
     let handle = worker.core.clone();
     let thread = thread::spawn("execution", &handle, move || {
@@ -177,12 +164,9 @@ pub fn spawn<A: Application + 'static, C: Clerk + 'static>(
 }
 
 impl<A: Application, C: Clerk> Worker<A, C> {
-    fn serve(&mut self, jobs: &Receiver<Job>) -> Result<(), ExecutionError> {
-        while let Ok(job) = jobs.recv() {
-            match job {
-                Job::Execute(execution) => self.execute(execution)?,
-                Job::Reply(identity) => self.reply(&identity)?,
-            }
+    fn serve(&mut self, slots: &Receiver<Execution>) -> Result<(), ExecutionError> {
+        while let Ok(execution) = slots.recv() {
+            self.execute(execution)?;
         }
         Ok(())
     }
@@ -209,17 +193,12 @@ impl<A: Application, C: Clerk> Worker<A, C> {
             batch.map_or(0, |batch| batch.encoded().len()),
         );
         self.core.executed(executed.slot, executed.state_digest);
-        for reply in executed.replies {
-            self.clerk.reply(reply);
-        }
-        Ok(())
-    }
-
-    fn reply(&self, identity: &Identity) -> Result<(), ExecutionError> {
-        // It ran, so it is there, unless its client's window has slid past it since: then it is too old, and the client's next
-        // retry is told so.
-        if let Some(reply) = cached_reply(&Reader(self.store.view()?), identity)? {
-            self.clerk.reply(reply);
+        let commands = batch.iter().flat_map(|batch| batch.commands());
+        for (command, reply) in commands.zip(executed.replies) {
+            match reply {
+                Some(reply) => self.clerk.reply(reply),
+                None => self.repeating.reply(command.identity()),
+            }
         }
         Ok(())
     }

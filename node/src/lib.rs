@@ -14,6 +14,7 @@
 //! - [`evidence`]: proofs of misbehaviour, in a file.
 //! - [`fork`]: who made replicas decide differently, by what several disks hold together.
 //! - [`execute`]: the execution thread; application, state, replies.
+//! - [`repeat`]: replies to what ran before, once more.
 //! - [`outbound`]: signing, and reading for peers that are behind.
 //! - [`thread`]: what becomes of the process when one of its threads dies.
 //! - [`metrics`], [`link_metrics`], [`event`]: what people and machines see.
@@ -38,5 +39,6 @@ pub mod persist;
 pub mod process;
 pub mod proofs;
 pub mod record;
+pub mod repeat;
 pub mod shell;
 pub mod thread;

@@ -14,6 +14,7 @@ use crate::peers::{PeersError, PeersFile};
 use crate::persist;
 use crate::proofs::Proofs;
 use crate::record::{self, RecordError};
+use crate::repeat;
 use crate::shell::Shell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -146,17 +147,20 @@ pub async fn run_wrapped<I: Io + Send + 'static, C: Clerk + 'static>(
     let (core, core_inbox) =
         core::channel(member.id, member.genesis.replicas().len(), member.genesis.parameters().window);
     let desk = Arc::new(Desk::new(server.clone(), committee.clone()));
-    let clerk = clerk(desk, &member);
+    let clerk = clerk(desk.clone(), &member);
     let post = Post::new(mesh.clone(), metrics.clone());
     let thread = system("starting a thread");
     let (persister, persisting) =
         persist::spawn(store.clone(), settings.retain_bytes, core.clone(), metrics.clone()).map_err(thread)?;
+    let (repeating, repeating_thread) =
+        repeat::spawn(store.clone(), desk.clone(), clerk.clone(), core.clone(), metrics.clone()).map_err(thread)?;
     let (executing, execution) = execute::spawn(
         KeyValue,
         member.genesis.parameters(),
         meta,
         store.clone(),
         clerk.clone(),
+        repeating.clone(),
         core.clone(),
         metrics.clone(),
     )
@@ -174,6 +178,7 @@ pub async fn run_wrapped<I: Io + Send + 'static, C: Clerk + 'static>(
         reading,
         executing,
         credit: core.credit.clone(),
+        repeating,
         events: events.clone(),
         metrics: metrics.clone(),
         timers: Vec::new(),
@@ -224,7 +229,8 @@ pub async fn run_wrapped<I: Io + Send + 'static, C: Clerk + 'static>(
     // The core is gone, and with it the senders of every thread: each ends when it has done what it was given.
     let join = tokio::task::spawn_blocking(move || {
         let mut died = false;
-        for thread in verifying.into_iter().chain([persisting, execution, signing_thread, reading_thread]) {
+        let own = [persisting, execution, repeating_thread, signing_thread, reading_thread];
+        for thread in verifying.into_iter().chain(own) {
             died |= thread.join().is_err();
         }
         died

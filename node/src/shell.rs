@@ -6,6 +6,7 @@ use crate::execute::Executing;
 use crate::metrics::Metrics;
 use crate::outbound::{Post, Reading, Signing};
 use crate::persist::Persister;
+use crate::repeat::Repeating;
 use std::collections::VecDeque;
 use std::mem::discriminant;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub struct Shell {
     pub executing: Executing,
     /// What peers may send because they were asked.
     pub credit: Arc<Credit>,
+    /// Replies, once more.
+    pub repeating: Repeating,
     /// What the outside sees.
     pub events: Arc<Events>,
     /// Counters.
@@ -100,7 +103,7 @@ impl Io for Shell {
     }
 
     fn reply(&mut self, identity: Identity) {
-        self.executing.reply(identity);
+        self.repeating.reply(identity);
     }
 
     fn set_timer(&mut self, timer: Timer, after: Millis) {

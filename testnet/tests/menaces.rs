@@ -35,10 +35,13 @@ fn enough(name: &str, counters: &Counters) -> bool {
         "partial" => acts >= 60 && counters.accepted >= 50,
         "gaps" => acts >= 64 && counters.accepted >= 60 && met("too old") >= 20,
         "replay" => acts >= 400 && counters.accepted >= 400,
+        "retries" => acts >= 3000 && counters.bytes_sent >= 500_000,
         "two-faced" => acts >= 60 && counters.accepted >= 100,
         "flood" => acts >= 1500 && counters.accepted >= 500 && met("busy") >= 1,
         "many-keys" => acts >= 600 && counters.accepted >= 500,
         "huge" => acts >= 20 && counters.accepted >= 8 && met("invalid") >= 8 && met("rules") >= 4,
+        "scans" => acts >= 8 && counters.accepted >= 180,
+        "heavy" => acts >= 4 && counters.accepted >= 400,
         "slow-reader" => acts >= 4 && met("too slow") >= 2,
         "malformed" => acts >= 60 && met("dismissed") >= 10 && met("handshake refused") >= 5,
         "oversized" => acts >= 16 && met("rules") >= 2 && met("handshake refused") >= 2,
@@ -74,7 +77,7 @@ async fn run(target: &Target, name: &str, seed: u64) -> Menace {
     menace
 }
 
-/// Sixteen menaces, one after the other, with honest clients at work: nobody is accused, no view changes, no process dies, and all that was promised
+/// Nineteen menaces, one after the other, with honest clients at work: nobody is accused, no view changes, no process dies, and all that was promised
 /// to the honest clients is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn menaces_move_neither_view_nor_store_nor_process() {

@@ -8,7 +8,7 @@
 use crate::executor::ExecuteError;
 use crate::overlay::{Overlay, Step};
 use crate::reply::Reply;
-use crate::state::{PageLimit, Space, StateReader};
+use crate::state::{PageLimit, Space, StateError, StateReader};
 use bytes::Bytes;
 use varangian_consensus::{ClientWindow, Identity, Sequence};
 use varangian_crypto::{ClientKey, decode, encode};
@@ -18,12 +18,12 @@ const REPLY: u8 = b'r';
 /// Rows, or replies, read at a time.
 const PAGE: PageLimit = PageLimit { entries: 256, bytes: 1 << 20 };
 
-/// The reply that a command got when it ran; `None` if no command of this identity ran, or its reply is forgotten.
+/// The encoded reply that a command got when it ran; `None` if no command of this identity ran, or its reply is forgotten.
 ///
 /// # Errors
-/// [`ExecuteError`] if the state cannot be read or the reply is damaged.
-pub fn cached_reply(state: &dyn StateReader, identity: &Identity) -> Result<Option<Reply>, ExecuteError> {
-    remembered(state, &Overlay::default(), identity)
+/// [`StateError`] if the state cannot be read.
+pub fn cached_reply(state: &dyn StateReader, identity: &Identity) -> Result<Option<Bytes>, StateError> {
+    state.get(Space::Client, &reply_key(&identity.client, identity.sequence))
 }
 
 /// Every client's window, in order of key: the client table after the last executed slot.
@@ -49,16 +49,6 @@ pub fn client_windows(state: &dyn StateReader) -> Result<Vec<(ClientKey, ClientW
 /// Remembers the reply to a command that ran.
 pub(crate) fn remember(overlay: &mut Overlay, reply: &Reply) {
     overlay.set(Space::Client, reply_key(&reply.client, reply.sequence), Some(encode(reply).into()));
-}
-
-/// The reply that a command got, in this slot or before.
-pub(crate) fn remembered(
-    state: &dyn StateReader,
-    overlay: &Overlay,
-    identity: &Identity,
-) -> Result<Option<Reply>, ExecuteError> {
-    let stored = overlay.get(state, Space::Client, &reply_key(&identity.client, identity.sequence))?;
-    stored.map(|bytes| decode(&bytes).map_err(|_| ExecuteError::Damaged("a remembered reply"))).transpose()
 }
 
 /// Writes a client's row as it is after the slot, and forgets the replies that left its window. Once per slot is often enough: what

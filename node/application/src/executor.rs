@@ -2,7 +2,7 @@
 
 use crate::application::{Application, Context};
 use crate::change::{Meta, StateChange};
-use crate::clients::{remember, remembered, slide};
+use crate::clients::{remember, slide};
 use crate::limits::{Halt, Halted, Limits, Meter, SMALL_RESULT_BYTES, Work};
 use crate::overlay::Overlay;
 use crate::reply::{OperationResult, Outcome, Reply};
@@ -41,14 +41,6 @@ pub enum ExecuteError {
         /// Verdicts beside it.
         verdicts: usize,
     },
-    /// The client table says that a command ran, but its reply is not there.
-    #[error(
-        "the reply to {identity:?} is missing in this replica's state: stop it and repair its state from its peers"
-    )]
-    ReplyMissing {
-        /// The command.
-        identity: Identity,
-    },
     /// A result cannot be put into a reply.
     #[error("a reply cannot be built: {0}; the genesis allows more than this build")]
     Oversized(CodecError),
@@ -61,8 +53,9 @@ pub struct Executed {
     pub slot: Slot,
     /// To be applied to the state in one atomic write before the next slot is executed.
     pub changes: StateChange,
-    /// One per command, in order.
-    pub replies: Vec<Reply>,
+    /// One per command, in order. None for one that ran before: the state does not depend on what it was answered, and a batch may hold thousands of
+    /// those, so none is read here. Its reply is a [`cached_reply`](crate::cached_reply).
+    pub replies: Vec<Option<Reply>>,
     /// The state's digest after the slot, where a checkpoint asks for it.
     pub state_digest: Option<Digest>,
 }
@@ -99,18 +92,15 @@ impl<A: Application> Executor<A> {
         let mut overlay = Overlay::default();
         let mut replies = Vec::with_capacity(commands.len());
         for (command, verdict) in commands.iter().zip(&execution.verdicts) {
-            let identity = command.identity();
             let reply = match *verdict {
                 Verdict::Run { .. } => {
                     let reply = self.run(state, &mut overlay, slot, command)?;
                     remember(&mut overlay, &reply);
-                    reply
+                    Some(reply)
                 }
-                Verdict::Duplicate => {
-                    remembered(state, &overlay, &identity)?.ok_or(ExecuteError::ReplyMissing { identity })?
-                }
-                Verdict::TooOld => Reply::new(command, slot, Outcome::TooOld),
-                Verdict::Refused => Reply::new(command, slot, Outcome::Refused),
+                Verdict::Duplicate => None,
+                Verdict::TooOld => Some(Reply::new(command, slot, Outcome::TooOld)),
+                Verdict::Refused => Some(Reply::new(command, slot, Outcome::Refused)),
             };
             replies.push(reply);
         }

@@ -78,7 +78,7 @@ impl<A: Application> Chain<A> {
 
     /// Executes one command and applies it.
     pub fn run(&mut self, command: Command) -> Reply {
-        self.slot(vec![command]).replies.pop().unwrap()
+        self.slot(vec![command]).replies.pop().unwrap().expect("it has not run before")
     }
 }
 

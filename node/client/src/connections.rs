@@ -58,7 +58,7 @@ impl Connections {
     /// A client over these connections.
     ///
     /// # Errors
-    /// [`ClientError::TooManySessions`]: a replica serves 4096 clients on one connection.
+    /// [`ClientError::TooManySessions`]: a replica serves 1024 clients on one connection.
     pub fn session(&self, key: SigningKey) -> Result<Session, ClientError> {
         self.hub.register(&key)?;
         Ok(Session { connections: self.clone(), client: key.client_key(), key })

@@ -18,7 +18,7 @@ use crate::protocol::{ReplicaStatus, ReplyFrame, Response};
 use crate::tally::Tally;
 
 /// Clients over one set of connections: as many as a replica serves on one.
-pub(crate) const MAX_SESSIONS: usize = 4096;
+pub(crate) const MAX_SESSIONS: usize = 1024;
 
 /// A command's name: the bytes of its client's key, and its number.
 pub(crate) type Name = ([u8; 32], u64);

@@ -124,6 +124,12 @@ const OUTCOME_AT: usize = 32 + 8 + 32 + 8;
 /// Bytes of a view.
 const VIEW_BYTES: usize = 8;
 
+/// The frame of a [`Response::Reply`] whose reply is encoded already.
+#[must_use]
+pub fn reply_frame(reply: &[u8], view: u64) -> Bytes {
+    [&[REPLY_TAG], reply, &view.to_le_bytes()].concat().into()
+}
+
 impl ReplyFrame {
     /// Takes a frame apart; `None` if it is no reply.
     #[must_use]

@@ -286,6 +286,12 @@ impl Replica {
         self.stopped = Some(alarm);
     }
 
+    /// Whether a command of this identity has had its turn: another one gets the reply to that.
+    #[must_use]
+    pub fn has_run(&self, identity: &crate::Identity) -> bool {
+        self.clients.outcome(identity) == Outcome::Executed
+    }
+
     /// This replica's number and limits.
     #[must_use]
     pub const fn config(&self) -> &Config {

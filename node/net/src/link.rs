@@ -104,7 +104,7 @@ impl Peer {
         };
         match state.outbox.push(frame) {
             Pushed::Queued { dropped } => state.counters.dropped_full(dropped),
-            Pushed::Closed | Pushed::Full => state.counters.dropped_down(1),
+            Pushed::Closed | Pushed::Full | Pushed::Crowded => state.counters.dropped_down(1),
         }
     }
 

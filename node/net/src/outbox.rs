@@ -20,6 +20,8 @@ pub(crate) enum Pushed {
     Queued { dropped: usize },
     /// There is no room (only from [`Outbox::try_push`]).
     Full,
+    /// All who share hold too much together (only from [`Outbox::try_push`]).
+    Crowded,
     /// Nobody is there to send it to.
     Closed,
 }
@@ -85,8 +87,11 @@ impl Outbox {
         if !queue.open {
             return Pushed::Closed;
         }
-        if !self.has_room(&queue, &frame) || !queue.may_hold(frame.len()) {
+        if !self.has_room(&queue, &frame) {
             return Pushed::Full;
+        }
+        if !queue.may_hold(frame.len()) {
+            return Pushed::Crowded;
         }
         queue.append(frame);
         drop(queue);
@@ -116,6 +121,12 @@ impl Outbox {
             }
             self.ready.notified().await;
         }
+    }
+
+    /// Bytes that wait or are being written.
+    pub(crate) fn holds(&self) -> usize {
+        let queue = self.lock();
+        queue.bytes + queue.leaving
     }
 
     fn has_room(&self, queue: &Queue, frame: &Frame) -> bool {

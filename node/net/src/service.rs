@@ -23,7 +23,7 @@ use varangian_crypto::{ReplicaId, SigningKey};
 use crate::{
     accept,
     admission::{Gate, Ticket},
-    budget::Budget,
+    budget::{Budget, OWN},
     endpoint::{self, CODE_SHUTDOWN, Streams},
     error::{Closed, FrameError, NetError},
     frame::{self, Frame, FrameReader},
@@ -181,7 +181,7 @@ impl ClientServer {
         self.address
     }
 
-    /// Queues a frame for a client. Never waits; a client whose queue is full is disconnected.
+    /// Queues a frame for a client. Never waits; a client whose queue is full is disconnected. Where all together hold too much, whoever holds most is.
     ///
     /// # Errors
     /// [`NetError::TooLarge`], [`NetError::Gone`], [`NetError::SlowReader`]. After the last two the client's
@@ -194,15 +194,18 @@ impl ClientServer {
         }
         let client = self.desk.clients().get(&to).cloned();
         let client = client.ok_or(NetError::Gone(to))?;
-        match client.outbox.try_push(frame) {
-            Pushed::Queued { .. } => {
-                self.desk.frames_queued.fetch_add(1, Relaxed);
-                Ok(())
-            }
-            Pushed::Closed => Err(NetError::Gone(to)),
-            Pushed::Full => {
-                client.end(Closed::SlowReader);
-                Err(NetError::SlowReader(to))
+        loop {
+            match client.outbox.try_push(frame.clone()) {
+                Pushed::Queued { .. } => {
+                    self.desk.frames_queued.fetch_add(1, Relaxed);
+                    return Ok(());
+                }
+                Pushed::Closed => return Err(NetError::Gone(to)),
+                Pushed::Crowded if self.desk.end_slowest() => {}
+                Pushed::Crowded | Pushed::Full => {
+                    client.end(Closed::SlowReader);
+                    return Err(NetError::SlowReader(to));
+                }
             }
         }
     }
@@ -349,6 +352,19 @@ impl Desk {
             && now >= heard + self.limits.silence
         {
             client.end(Closed::Crowded);
+        }
+    }
+
+    /// Ends the client that holds most of what all share; says whether one holds any of it.
+    fn end_slowest(&self) -> bool {
+        let clients = self.clients();
+        let slowest = clients.values().map(|client| (client.outbox.holds(), client)).max_by_key(|(holds, _)| *holds);
+        match slowest {
+            Some((holds, client)) if holds > OWN => {
+                client.end(Closed::SlowReader);
+                true
+            }
+            _ => false,
         }
     }
 

@@ -313,6 +313,29 @@ async fn a_client_that_takes_nothing_has_a_deadline() {
     assert_eq!(server.stats().slow_readers, 1);
 }
 
+/// Whoever reads nothing may fill what all share; it is not the next one served who goes for it.
+#[tokio::test]
+async fn who_holds_most_makes_room_for_replies_to_others() {
+    let limits = patient();
+    let shared_bytes = limits.connection.max_frame;
+    let (server, mut events) = serve(ServiceLimits { shared_bytes, ..limits });
+    let (_little, _send, _receive, little) = bare(server.local_address(), &mut events).await;
+    let (_much, _send, _receive, much) = bare(server.local_address(), &mut events).await;
+    let endpoint = client();
+    let mut good = dial(&endpoint, &server).await.unwrap();
+    good.send(vec![]).await.unwrap();
+    let (good_id, _) = opened(&mut events).await;
+    assert_eq!(event(&mut events).await, ClientEvent::Frame(good_id, Bytes::new()));
+    // Nothing is written between these: no task runs.
+    server.reply(little, vec![1; shared_bytes / 4]).unwrap();
+    server.reply(much, vec![2; shared_bytes / 2]).unwrap();
+    server.reply(good_id, vec![3; shared_bytes / 2]).unwrap();
+    assert_eq!(within(good.recv()).await.unwrap(), vec![3; shared_bytes / 2]);
+    assert_eq!(event(&mut events).await, ClientEvent::Closed(much));
+    server.reply(little, vec![1]).unwrap();
+    assert_eq!(server.stats().slow_readers, 1);
+}
+
 #[tokio::test]
 async fn who_is_silent_gives_its_place_to_others() {
     let limits = patient();

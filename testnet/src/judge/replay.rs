@@ -60,7 +60,8 @@ impl<'a> Replay<'a> {
         self.state.apply(&executed.changes);
         let turns = commands.iter().zip(&execution.verdicts).zip(&executed.replies).enumerate();
         for (place, ((command, verdict), reply)) in turns {
-            if let (Verdict::Run { .. }, Outcome::Executed(results)) = (verdict, &reply.outcome) {
+            let outcome = reply.as_ref().map(|reply| &reply.outcome);
+            if let (Verdict::Run { .. }, Some(Outcome::Executed(results))) = (verdict, outcome) {
                 claims.ran(command, (slot, place), results, findings);
             }
         }

@@ -11,7 +11,7 @@
 //! - `counters`: what it did, and what it met. Refused connections and reset streams are its daily bread: counted, never an error.
 //! - `target`: the network; `observer`: view and slot, from the replicas' status; `pace`: so many acts per second.
 //! - Clients: `hand` (keys, numbers, commands), `commands` (connections and what is sent over them), and a file per behaviour: `bad_signatures`,
-//!   `mixed_order_signatures`, `partial`, `gaps`, `replay`, `two_faced`, `flood`, `huge`.
+//!   `mixed_order_signatures`, `partial`, `gaps`, `replay`, `retries`, `two_faced`, `flood`, `huge`, `scans`, `heavy`.
 //! - The wire: `wire` (bare QUIC), and a file per behaviour: `slow_reader`, `malformed`, `oversized`, `slow_writer`, `streams`,
 //!   `connections`, `handshakes`.
 //!
@@ -26,6 +26,7 @@ mod counters;
 mod flood;
 mod gaps;
 mod handshakes;
+mod heavy;
 mod huge;
 mod malformed;
 mod mixed_order_signatures;
@@ -33,6 +34,8 @@ mod oversized;
 mod partial;
 mod registry;
 mod replay;
+mod retries;
+mod scans;
 mod slow_reader;
 mod slow_writer;
 mod spec;
@@ -177,16 +180,20 @@ impl Menace {
 /// Whether a command touches nothing but what is the menaces' own: then no journal needs to know it.
 #[must_use]
 pub fn keeps_to_its_keys(command: &Command) -> bool {
-    let own = |operation: bytes::Bytes| match decode(&operation) {
-        Ok(Operation::Single(action)) => match action {
-            Action::Get { key }
-            | Action::Put { key, .. }
-            | Action::Delete { key }
-            | Action::CompareAndSwap { key, .. }
-            | Action::Add { key, .. } => key.starts_with(KEYS),
-            Action::Scan { .. } => false,
-        },
-        Ok(Operation::Transaction(_)) | Err(_) => false,
+    // An operation without a byte is none of the store's, and changes nothing.
+    let own = |operation: bytes::Bytes| {
+        operation.is_empty()
+            || match decode(&operation) {
+                Ok(Operation::Single(action)) => match action {
+                    Action::Get { key }
+                    | Action::Put { key, .. }
+                    | Action::Delete { key }
+                    | Action::CompareAndSwap { key, .. }
+                    | Action::Add { key, .. } => key.starts_with(KEYS),
+                    Action::Scan { prefix, .. } => prefix.starts_with(KEYS),
+                },
+                Ok(Operation::Transaction(_)) | Err(_) => false,
+            }
     };
     command.operations().all(own)
 }

@@ -2,7 +2,9 @@
 
 use super::hand::Behaviour;
 use super::wire::ActFn;
-use super::{bad_signatures, flood, gaps, huge, mixed_order_signatures, partial, replay, two_faced};
+use super::{
+    bad_signatures, flood, gaps, heavy, huge, mixed_order_signatures, partial, replay, retries, scans, two_faced,
+};
 use super::{connections, handshakes, malformed, oversized, slow_reader, slow_writer, streams};
 
 /// A kind of menace: what a person who chooses one must know.
@@ -35,7 +37,7 @@ pub(super) enum Play {
 }
 
 /// All kinds: clients, then outsiders.
-pub static MENACES: [Kind; 16] = [
+pub static MENACES: [Kind; 19] = [
     Kind {
         name: "bad-signatures",
         description: "sends commands with broken, forged, borrowed and misplaced signatures",
@@ -87,6 +89,16 @@ pub static MENACES: [Kind; 16] = [
         play: Play::Commands(|| Box::new(replay::Replay::default())),
     },
     Kind {
+        name: "retries",
+        description: "runs a command of thousands of operations, and asks for its reply again as fast as it can",
+        rows: &[28, 29],
+        defence: "few replies wait to be repeated, apart from what is executed; none is read that nobody listens for; each costs credit",
+        client: true,
+        rate: 2000,
+        most: 4000,
+        play: Play::Commands(|| Box::new(retries::Retries::default())),
+    },
+    Kind {
         name: "two-faced",
         description: "signs two commands with one number, each for other replicas",
         rows: &[28],
@@ -125,6 +137,26 @@ pub static MENACES: [Kind; 16] = [
         rate: 10,
         most: 50,
         play: Play::Commands(|| Box::new(huge::Huge::default())),
+    },
+    Kind {
+        name: "scans",
+        description: "scans by the thousand what is large and does not fit, and keys that are deleted",
+        rows: &[29],
+        defence: "a scan pays for what it fetches, fetches what can come out and no more, and ends with its prefix",
+        client: true,
+        rate: 5,
+        most: 20,
+        play: Play::Commands(|| Box::new(scans::Scans::default())),
+    },
+    Kind {
+        name: "heavy",
+        description: "sends rounds of commands that each fill a batch, of one client each",
+        rows: &[29],
+        defence: "what a primary is timed for is counted by its share of a batch",
+        client: true,
+        rate: 1,
+        most: 4,
+        play: Play::Commands(|| Box::new(heavy::Heavy::default())),
     },
     Kind {
         name: "slow-reader",

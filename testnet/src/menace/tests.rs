@@ -168,13 +168,15 @@ fn whose_keys_a_command_touches_is_known() {
     let others = [
         Action::put(b"menace", "x").unwrap(),
         Action::add(b"counter/1", 1).unwrap(),
-        Action::scan(b"menace/", None, 1).unwrap(),
+        Action::scan(b"menace", None, 1).unwrap(),
         Action::delete(b"").unwrap(),
     ];
     assert!(keeps_to_its_keys(&sign(std::slice::from_ref(&own))));
     for other in others {
         assert!(!keeps_to_its_keys(&sign(&[own.clone(), other])));
     }
+    assert!(keeps_to_its_keys(&sign(&[own, Action::scan(b"menace/x", None, 1).unwrap()])));
+    assert!(keeps_to_its_keys(&Command::sign(&key, &context, 1, &[b""]).unwrap()));
     assert!(!keeps_to_its_keys(&Command::sign(&key, &context, 1, &[b"nonsense"]).unwrap()));
 }
 
@@ -328,6 +330,62 @@ fn replays_are_the_same_bytes_over_both_sets() {
     let distinct: BTreeSet<_> = commands.iter().collect();
     assert_eq!(distinct.len(), 25, "one in eight is new");
     assert_eq!(all.iter().map(|sending| sending.set).collect::<BTreeSet<_>>(), BTreeSet::from([0, 1]));
+}
+
+#[test]
+fn retries_name_what_has_run_and_listen_for_nothing() {
+    let (mut hand, committee) = (hand(), target().network().committee().clone());
+    let all: Vec<_> = acts(&mut super::retries::Retries::default(), &mut hand, 5000).into_iter().flatten().collect();
+    let commands: Vec<_> = all.iter().map(command).collect();
+    let large: Vec<_> = commands.iter().filter(|command| command.operation_count() == 4096).collect();
+    assert_eq!(large.iter().map(|command| command.sequence()).collect::<Vec<_>>(), [1, 2]);
+    assert!(commands[1..4096].iter().all(|command| command.identity() == commands[0].identity()));
+    assert!(commands[1..4096].iter().all(|command| command.encoded().len() < 128));
+    assert!(all.iter().all(|sending| sending.voice.is_none() && sending.to.is_none()));
+    for command in &commands[..2] {
+        assert!(command.check(&committee).is_ok() && keeps_to_its_keys(command));
+    }
+}
+
+#[test]
+fn scans_are_of_large_values_and_of_deleted_keys() {
+    let (mut hand, committee) = (hand(), target().network().committee().clone());
+    let all = acts(&mut super::scans::Scans::default(), &mut hand, 3);
+    assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [32 + 10 + 1, 1, 1]);
+    for (number, sending) in all.iter().flatten().enumerate() {
+        let command = command(sending);
+        assert_eq!((command.check(&committee), command.sequence()), (Ok(()), number as u64 + 1));
+        assert!(keeps_to_its_keys(&command));
+        let first = varangian_crypto::decode(&command.operations().next().unwrap()).unwrap();
+        let Operation::Single(first) = first else { panic!("{first:?}") };
+        match number {
+            0..32 => {
+                assert!(matches!(first, Action::Put { value, .. } if value.len() == 1 || value.len() == 256 << 10))
+            }
+            32..37 => assert!(matches!(first, Action::Put { value, .. } if value.is_empty())),
+            37..42 => assert!(matches!(first, Action::Delete { .. })),
+            _ => assert!(matches!(first, Action::Scan { limit: 31 | 1, .. }) && command.operation_count() == 4096),
+        }
+    }
+}
+
+#[test]
+fn heavy_commands_fill_a_batch_and_are_of_one_client_each() {
+    let (mut hand, committee) = (hand(), target().network().committee().clone());
+    let all = acts(&mut super::heavy::Heavy::default(), &mut hand, 4);
+    for (round, sendings) in all.iter().enumerate() {
+        let commands: Vec<_> = sendings.iter().map(command).collect();
+        let clients: BTreeSet<_> = commands.iter().map(Command::client).collect();
+        assert_eq!((clients.len(), commands.len()), if round % 2 == 0 { (64, 64) } else { (8, 8) });
+        for command in commands {
+            assert!(command.check(&committee).is_ok() && keeps_to_its_keys(&command));
+            assert!(if round % 2 == 0 {
+                command.operation_count() == 4096
+            } else {
+                command.encoded().len() == 512 << 10
+            });
+        }
+    }
 }
 
 #[test]

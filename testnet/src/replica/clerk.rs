@@ -14,7 +14,7 @@ use varangian_application::kv::{Answer, Response};
 use varangian_application::{OperationResult, Outcome, Reply};
 use varangian_client::protocol::ReplicaStatus;
 use varangian_consensus::{Identity, Record, Slot, View};
-use varangian_crypto::{Bounded, BoundedBytes, CodecError, Digest, encode};
+use varangian_crypto::{Bounded, BoundedBytes, ClientKey, CodecError, Digest, decode, encode};
 use varangian_net::ConnectionId;
 use varangian_sim::adversary::told::false_result;
 use varangian_sim::adversary::{Adversary, Plan, Told};
@@ -84,6 +84,14 @@ impl Clerk for FalseClerk {
             }
             Told::Late(after) => self.keep(reply, Duration::from_millis(after)),
             Told::Nothing => {}
+        }
+    }
+
+    fn repeat(&self, client: &ClientKey, reply: &[u8]) {
+        match decode(reply) {
+            Ok(reply) => self.reply(reply),
+            // Its disk is an honest one's, where this cannot be.
+            Err(_) => self.desk.repeat(client, reply),
         }
     }
 

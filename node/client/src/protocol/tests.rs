@@ -29,6 +29,7 @@ fn a_peeked_reply_is_the_reply() {
     for outcome in outcomes() {
         let reply = reply(outcome);
         let frame = Bytes::from(encode(&Response::Reply { reply: reply.clone(), view: 12 }));
+        assert_eq!(reply_frame(&encode(&reply), 12), frame);
         let peeked = ReplyFrame::peek(&frame).unwrap();
         assert_eq!(peeked.client(), reply.client.as_bytes());
         assert_eq!(peeked.sequence(), 77);

@@ -396,7 +396,7 @@ impl World {
         };
         let executed = self.executor.execute(&self.state, &execution).unwrap();
         self.state.apply(&executed.changes);
-        let reply = executed.replies[0].clone();
+        let reply = executed.replies[0].clone().expect("no duplicate");
         self.replies.insert(identity, reply.clone());
         reply
     }

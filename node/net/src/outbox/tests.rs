@@ -102,14 +102,15 @@ async fn those_who_share_hold_no_more_together() {
     one.open();
     other.open();
     assert_eq!(one.try_push(frame(1, OWN + 60)), Pushed::Queued { dropped: 0 });
-    assert_eq!(other.try_push(frame(2, OWN + 60)), Pushed::Full);
+    assert_eq!(other.try_push(frame(2, OWN + 60)), Pushed::Crowded);
     assert_eq!(one.take().await.len(), 1);
-    assert_eq!(other.try_push(frame(2, OWN + 60)), Pushed::Full, "it is being written");
+    assert_eq!(other.try_push(frame(2, OWN + 60)), Pushed::Crowded, "it is being written");
+    assert_eq!((one.holds(), other.holds()), (OWN + 60, 0));
     one.close();
     assert_eq!(other.try_push(frame(2, OWN + 60)), Pushed::Queued { dropped: 0 });
     assert_eq!(other.take().await.len(), 1);
     one.open();
-    assert_eq!(one.try_push(frame(1, OWN + 60)), Pushed::Full);
+    assert_eq!(one.try_push(frame(1, OWN + 60)), Pushed::Crowded);
     assert_eq!(other.try_push(frame(2, 1)), Pushed::Queued { dropped: 0 });
     assert_eq!(other.take().await.len(), 1);
     assert_eq!(one.try_push(frame(1, OWN + 60)), Pushed::Queued { dropped: 0 }, "the large one has left");

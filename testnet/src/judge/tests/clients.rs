@@ -155,7 +155,8 @@ fn a_counter_that_is_written_otherwise_has_no_sum() {
     scene.log.push(vec![command]);
     scene.reach = [6; 3];
     let run = scene.run();
-    let varangian_application::Outcome::Executed(results) = &run[5].1.replies[0].outcome else { panic!("ran") };
+    let reply = run[5].1.replies[0].as_ref().unwrap();
+    let varangian_application::Outcome::Executed(results) = &reply.outcome else { panic!("ran") };
     let end = Some((60, Outcome::Committed { slot: 6, results: results.to_vec() }));
     scene.notes.push(Note {
         client: 0,

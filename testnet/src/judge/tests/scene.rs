@@ -201,6 +201,8 @@ impl Scene {
         for (execution, executed) in self.run() {
             let commands = execution.batch.iter().flat_map(|batch| batch.commands());
             for (command, reply) in commands.zip(&executed.replies) {
+                // What ran before was told before.
+                let Some(reply) = reply else { continue };
                 let Outcome::Executed(results) = &reply.outcome else { panic!("{reply:?}") };
                 let client = self.clients.iter().position(|key| key.client_key() == command.client()).unwrap();
                 let (slot, results): (_, Vec<OperationResult>) = (reply.slot.0, results.to_vec());
