@@ -8,5 +8,6 @@ mod cluster;
 mod honest;
 mod recorder;
 mod seam;
+mod strikes;
 mod table;
 mod trigger;
