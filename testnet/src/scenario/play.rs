@@ -9,7 +9,7 @@ use crate::load::{self, LoadError, Progress};
 use crate::replica::ON_SIGNAL;
 use crate::report::{Happening, Report};
 use crate::signals::until_told_to_end;
-use crate::testnet::Testnet;
+use crate::testnet::{Strikes, Testnet};
 use crate::timeline::{Timeline, Watcher};
 use anyhow::{Context as _, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use varangian_crypto::Parameters;
+use varangian_crypto::{Parameters, ReplicaId};
 use varangian_links::Schedule;
 
 /// How a run ended.
@@ -40,6 +40,8 @@ pub struct Outcome {
     pub missed: Vec<String>,
     /// Acknowledged operations per second over those of the clean run, where the scenario asks for that.
     pub against_clean: Option<f64>,
+    /// How often each attack did what an honest replica would not; of a replica that was killed, as far as it came to tell.
+    pub strikes: Strikes,
     /// What happened, and when.
     pub happened: Vec<Happening>,
     /// What was seen over time. In the report alone: it is long.
@@ -55,6 +57,7 @@ impl Outcome {
     pub fn report(&self, scenario: &Scenario) -> Result<Report, toml::ser::Error> {
         let verdict = &self.verdict;
         let mut remarks = vec![verdict.figures.to_string()];
+        remarks.extend(struck(&self.strikes));
         remarks.extend(self.against_clean.map(|share| format!("{:.0} % of the clean run's operations", share * 100.0)));
         remarks.extend(self.missed.iter().map(|missed| format!("NOT AS EXPECTED: {missed}")));
         Ok(Report {
@@ -77,6 +80,7 @@ impl fmt::Display for Outcome {
         if let Some(share) = self.against_clean {
             writeln!(f, "{:.0} % of the clean run's operations", share * 100.0)?;
         }
+        struck(&self.strikes).try_for_each(|struck| writeln!(f, "{struck}"))?;
         for missed in &self.missed {
             writeln!(f, "NOT AS EXPECTED: {missed}")?;
         }
@@ -200,6 +204,8 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
     }
     // One that does not end in order is killed: it is told, and what is on the disks is judged.
     missed.extend(net.stop().await.err());
+    let strikes = net.strikes().await?;
+    missed.extend(idle(&strikes).map(|idle| anyhow!(idle)));
     bar.finish_and_clear();
 
     let expect = &scenario.expect;
@@ -246,10 +252,29 @@ async fn play_one(scenario: &Scenario, dir: &NetworkDir, quiet: bool) -> anyhow:
         verdict,
         missed,
         against_clean: None,
+        strikes,
         happened,
         timeline,
     };
     Ok((outcome, net))
+}
+
+/// Attacks that never struck: they say nothing about a defence.
+pub(super) fn idle(strikes: &Strikes) -> impl Iterator<Item = String> {
+    each(strikes)
+        .filter(|(.., count)| *count == 0)
+        .map(|(id, attack, _)| format!("{id} was to be malicious by {attack}, and did nothing"))
+}
+
+/// How often each of the others did.
+pub(super) fn struck(strikes: &Strikes) -> impl Iterator<Item = String> {
+    each(strikes)
+        .filter(|(.., count)| *count > 0)
+        .map(|(id, attack, count)| format!("{id} by {attack}: {count} strikes"))
+}
+
+fn each(strikes: &Strikes) -> impl Iterator<Item = (ReplicaId, &String, u64)> {
+    strikes.iter().flat_map(|(id, attacks)| attacks.iter().map(|(attack, count)| (*id, attack, *count)))
 }
 
 fn introduction(scenario: &Scenario) -> String {

@@ -30,7 +30,7 @@ impl Strikes {
     }
 
     /// One more.
-    pub(super) fn add(&mut self, name: &'static str) {
+    pub fn add(&mut self, name: &'static str) {
         *self.0.entry(name).or_default() += 1;
     }
 
