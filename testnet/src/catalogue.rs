@@ -47,7 +47,7 @@ const WORDS: [(&str, &str); 7] = [
 ];
 
 /// Faults that are neither a replica's lies nor a client's: which steps or keys of a scenario play them, with their rows.
-const FAULTS: [(&str, &[u8], &str, &str); 10] = [
+pub(crate) const FAULTS: [(&str, &[u8], &str, &str); 10] = [
     (
         "links, shape, cut, partition",
         &[20],

@@ -1,6 +1,7 @@
 //! What a replica's process says: event lines on its standard output.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::ChildStdout;
@@ -15,6 +16,8 @@ pub struct Said {
     pub ready: bool,
     /// Alarms.
     pub alarms: Vec<String>,
+    /// How often each of its attacks has struck.
+    pub strikes: BTreeMap<String, u64>,
     /// Why it ends, if it says so.
     pub failed: Option<String>,
     /// Whether its standard output has ended: it is gone.
@@ -22,7 +25,7 @@ pub struct Said {
 }
 
 /// Where a replica listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listening {
     /// For replicas.
     pub replica_address: SocketAddr,
@@ -33,21 +36,35 @@ pub struct Listening {
 }
 
 /// An event line of a process.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Line {
+pub enum Line {
+    /// It can be reached.
     Listening {
+        /// Where.
         #[serde(flatten)]
         listening: Listening,
     },
+    /// It is connected to a quorum.
     Ready {},
+    /// An operator must know.
     Alarm {
+        /// What is wrong.
         message: String,
     },
+    /// Somebody is proved faulty.
     Accused {},
+    /// It is malicious, and did so often what an honest replica would not.
+    Struck {
+        /// How often, by attack; those too that have not struck yet.
+        strikes: BTreeMap<String, u64>,
+    },
+    /// It ends because something failed.
     Failed {
+        /// What.
         reason: String,
     },
+    /// It ends in order.
     Stopped {},
 }
 
@@ -60,6 +77,7 @@ pub async fn listen(stdout: ChildStdout, say: watch::Sender<Said>) {
                 Line::Listening { listening } => said.listening = Some(listening),
                 Line::Ready {} => said.ready = true,
                 Line::Alarm { message } => said.alarms.push(message),
+                Line::Struck { strikes } => said.strikes = strikes,
                 Line::Failed { reason } => said.failed = Some(reason),
                 Line::Accused {} | Line::Stopped {} => {}
             }),

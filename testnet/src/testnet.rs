@@ -3,6 +3,7 @@
 use crate::layout::{NetworkDir, Running, RunningReplica, loopback, process_start};
 use crate::links::Links;
 use crate::programs::Programs;
+use crate::replica::ON_SIGNAL;
 use crate::said::{Listening, Said, listen};
 use anyhow::{Context as _, anyhow, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
@@ -20,11 +21,15 @@ use varangian::home::Home;
 use varangian::peers::{PeerAddress, PeersFile};
 use varangian_client::Network;
 use varangian_crypto::{Genesis, Parameters, ReplicaId};
+use varangian_sim::adversary::Plan;
 
 /// Time for a process to open its store and bind its sockets.
 const START: Duration = Duration::from_secs(60);
 /// Time for a process to stop in order.
 const STOP: Duration = Duration::from_secs(20);
+
+/// How often each attack of each malicious replica struck.
+pub type Strikes = BTreeMap<ReplicaId, BTreeMap<String, u64>>;
 
 /// One replica of the network.
 #[derive(Debug)]
@@ -37,6 +42,10 @@ pub struct Replica {
     address: Option<Listening>,
     child: Option<Child>,
     said: watch::Receiver<Said>,
+    /// What it said when it ran before, a process each.
+    said_before: Vec<watch::Receiver<Said>>,
+    /// Attacks under which it was started.
+    attacks: BTreeSet<String>,
     paused: bool,
 }
 
@@ -409,6 +418,18 @@ impl Testnet {
         self.replicas.iter().filter(|replica| !replica.was_malicious).map(|replica| replica.id).collect()
     }
 
+    /// How often each attack of each replica that ran under one did what an honest replica would not. After the end of their processes.
+    ///
+    /// # Errors
+    /// If a process is gone and what it said does not end.
+    pub async fn strikes(&mut self) -> anyhow::Result<Strikes> {
+        let mut strikes = Strikes::new();
+        for replica in self.replicas.iter_mut().filter(|replica| replica.was_malicious) {
+            strikes.insert(replica.id, replica.strikes().await?);
+        }
+        Ok(strikes)
+    }
+
     /// A replica's process, while it runs.
     #[must_use]
     pub fn pid(&self, id: ReplicaId) -> Option<u32> {
@@ -529,14 +550,47 @@ impl Replica {
         let (say, said) = watch::channel(Said::default());
         tokio::spawn(listen(stdout, say));
         self.child = Some(child);
-        self.said = said;
+        self.said_before.push(std::mem::replace(&mut self.said, said));
+        if let Some(attack) = &self.attack {
+            let plan = Plan::parse(attack.strip_prefix(ON_SIGNAL).unwrap_or(attack))?;
+            self.attacks.extend(plan.attacks().iter().map(ToString::to_string));
+        }
         Ok(())
+    }
+
+    /// How often each of its attacks struck, by what all its processes said.
+    async fn strikes(&mut self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let mut strikes: BTreeMap<String, u64> = self.attacks.iter().map(|attack| (attack.clone(), 0)).collect();
+        if strikes.is_empty() {
+            return Ok(strikes);
+        }
+        for said in self.said_before.iter_mut().chain([&mut self.said]) {
+            // What a process said last may still be on its way when it is gone.
+            if timeout(STOP, said.wait_for(|said| said.ended)).await.is_err() {
+                bail!("what {} says does not end", self.id);
+            }
+            for (attack, count) in &said.borrow().strikes {
+                *strikes.entry(attack.clone()).or_default() += count;
+            }
+        }
+        Ok(strikes)
     }
 
     fn new(id: ReplicaId, home: PathBuf, attack: Option<String>) -> Self {
         // Nobody will speak on this one: it is replaced at the first start.
         let (_, said) = watch::channel(Said::default());
-        Self { id, home, was_malicious: false, attack, address: None, child: None, said, paused: false }
+        Self {
+            id,
+            home,
+            was_malicious: false,
+            attack,
+            address: None,
+            child: None,
+            said,
+            said_before: Vec::new(),
+            attacks: BTreeSet::new(),
+            paused: false,
+        }
     }
 
     /// Where it is to listen: an address of its own; the ports are free ones at first, later the same again.

@@ -53,6 +53,17 @@ async fn who_is_not_proved_faulty_is_missed() {
     assert!(!outcome.verdict.evidence.findings.is_empty());
 }
 
+/// An attack that never strikes says nothing about the defence; one that does is told even of a replica that was killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_malicious_and_does_nothing_is_missed() {
+    let text = "name = \"idle\"\nabout = \"\"\nattacks.r3 = \"withhold + late@slot=9000000..\"\n[[step]]\nwait = 1\n[[step]]\nkill = \"r3\"\n";
+    let outcome = outcome(&Scenario::parse(text).unwrap()).await;
+    assert!(!outcome.passed && outcome.verdict.passed(), "{outcome}");
+    assert_eq!(outcome.missed, ["r3 was to be malicious by late@slot=9000000.., and did nothing"], "{outcome}");
+    let [attacks] = outcome.strikes.values().collect::<Vec<_>>()[..] else { panic!("{outcome}") };
+    assert!(attacks["withhold"] > 0, "{outcome}");
+}
+
 /// A step that does not come about is told, and what was done until then is judged.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_cannot_be_done_ends_the_show_with_a_verdict() {

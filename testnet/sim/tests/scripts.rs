@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use varangian_crypto::Parameters;
-use varangian_sim::adversary::Attack;
+use varangian_sim::adversary::{Attack, Strikes};
 use varangian_sim::world::plan::{Evil, How, Machine, Network, Stalls};
 use varangian_sim::world::script::{Deed, Like, Load, Played, Script, Whom};
 use varangian_sim::world::{Micros, Outcome, Plan, Run, run};
@@ -163,10 +163,17 @@ fn one_who_sleeps_is_honest_until_it_strikes() {
         let mut plan = plan(deeds);
         plan.adversaries = vec![equivocate.clone()];
         plan.script.as_mut().unwrap().asleep = BTreeSet::from([0]);
-        played(&plan).1.evidence.len()
+        let played = played(&plan).1;
+        let strikes: Vec<u64> = played.strikes.values().map(Strikes::total).collect();
+        (played.evidence.len(), strikes)
     };
-    assert_eq!(with(vec![Deed::Wait(3 * SECOND)]), 0);
-    assert!(with(vec![Deed::Wait(SECOND), Deed::Strike(these(&[0])), Deed::Wait(2 * SECOND)]) > 0);
+    assert_eq!(with(vec![Deed::Wait(3 * SECOND)]), (0, vec![0]));
+    let strike = [Deed::Wait(SECOND), Deed::Strike(these(&[0])), Deed::Wait(2 * SECOND)];
+    let (proofs, strikes) = with(strike.to_vec());
+    assert!(proofs > 0 && strikes[0] > 0);
+    // What it did is not forgotten when it dies.
+    let death = [Deed::Kill(these(&[0])), Deed::Progress];
+    assert!(with([&strike[..], &death].concat()).1[0] > 0);
 }
 
 /// A bandwidth makes packets wait for each other.

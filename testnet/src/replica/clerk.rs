@@ -17,7 +17,7 @@ use varangian_consensus::{Identity, Record, Slot, View};
 use varangian_crypto::{Bounded, BoundedBytes, ClientKey, CodecError, Digest, decode, encode};
 use varangian_net::ConnectionId;
 use varangian_sim::adversary::told::false_result;
-use varangian_sim::adversary::{Adversary, Plan, Told};
+use varangian_sim::adversary::{Adversary, Plan, Strikes, Told};
 
 /// Replies that are kept at most; above it they go out at once.
 const KEPT: usize = 4096;
@@ -51,6 +51,12 @@ impl FalseClerk {
         for (slot, command) in adversary.answer_early(View(self.desk.view()), records) {
             self.lie(command.identity(), *command.digest(), slot, command.operation_count() as usize);
         }
+    }
+
+    /// How often each attack struck at clients, in their order.
+    pub fn strikes(&self) -> Vec<u64> {
+        let adversary = self.adversary.lock().unwrap_or_else(PoisonError::into_inner);
+        adversary.strikes().map(Strikes::total).collect()
     }
 
     fn lie(&self, identity: Identity, command: Digest, slot: Slot, operations: usize) {

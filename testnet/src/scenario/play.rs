@@ -14,7 +14,7 @@ use crate::load::{self, LoadError, Progress};
 use crate::memory::high_water_kib;
 use crate::replica::ON_SIGNAL;
 use crate::signals::until_told_to_end;
-use crate::testnet::Testnet;
+use crate::testnet::{Strikes, Testnet};
 use crate::timeline::Watcher;
 use anyhow::{Context as _, anyhow, bail};
 use expected::Seen;
@@ -164,6 +164,8 @@ async fn play_on(
     });
     // One that does not end in order is killed: it is told, and what is on the disks is judged.
     missed.extend(net.stop().await.err());
+    let strikes = net.strikes().await?;
+    missed.extend(idle(&strikes).map(|idle| anyhow!(idle)));
     bar.finish_and_clear();
     let report = loaded?;
 
@@ -200,6 +202,7 @@ async fn play_on(
         missed,
         against_clean: None,
         memory_mib,
+        strikes,
         happened,
         timeline,
     };
@@ -238,6 +241,24 @@ fn on_clock(began: Instant, turns: Vec<(Instant, Turn)>) -> Vec<(u64, Turn)> {
     let mut turns: Vec<_> = turns.into_iter().map(|(at, turn)| (ms(at), turn)).collect();
     turns.sort_by_key(|(at, _)| *at);
     turns
+}
+
+/// Attacks that never struck: they say nothing about a defence.
+pub(super) fn idle(strikes: &Strikes) -> impl Iterator<Item = String> {
+    each(strikes)
+        .filter(|(.., count)| *count == 0)
+        .map(|(id, attack, _)| format!("{id} was to be malicious by {attack}, and did nothing"))
+}
+
+/// How often each of the others did.
+pub(super) fn struck(strikes: &Strikes) -> impl Iterator<Item = String> {
+    each(strikes)
+        .filter(|(.., count)| *count > 0)
+        .map(|(id, attack, count)| format!("{id} by {attack}: {count} strikes"))
+}
+
+fn each(strikes: &Strikes) -> impl Iterator<Item = (ReplicaId, &String, u64)> {
+    strikes.iter().flat_map(|(id, attacks)| attacks.iter().map(|(attack, count)| (*id, attack, *count)))
 }
 
 fn introduction(scenario: &Scenario) -> String {

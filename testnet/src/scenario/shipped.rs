@@ -1,6 +1,6 @@
 //! The scenarios that come with the program: files, and one for each attack and each menace.
 
-use super::format::{Event, Expect, Group, LoadPlan, Replica, Scenario, ScenarioError, Step, Who};
+use super::format::{Event, Expect, Group, LoadPlan, Replica, Scenario, ScenarioError, Step, Ways, Who};
 use super::model::Model;
 use crate::menace::{self, MENACES};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +55,7 @@ shipped! {
     "rolling-restart-over-regions",
     "full-disk-beside-a-liar",
     "two-attacks-of-one",
+    "turned-and-healed",
     "three-kinds-of-faulty",
     "two-lie-to-clients",
     "partition-then-power-loss",
@@ -99,15 +100,90 @@ const SURELY_PROVED: [&str; 9] = [
 /// What the scenarios begin with that are made of the list of attacks, one of each.
 pub const ATTACK: &str = "attack-";
 
+/// What must happen for an attack to have something to strike at, and for the defence to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Story {
+    /// The first primary attacks, is made to miss a second of it, and goes on.
+    Missing,
+    /// Of seven two may be faulty: the first primary stands still, and the attacker is the next.
+    Next,
+    /// The first primary attacks, a backup is away for a second and asks for what it has missed, for two seconds the attacker alone.
+    Laggard,
+    /// The first primary attacks, and a backup connects anew before the view ends.
+    Returning,
+    /// The first primary attacks, and nothing but the defence ends its view.
+    Deposed,
+    /// The first primary attacks once it is known what is normal, and the load must not suffer.
+    Slow,
+}
+
+/// Attacks to which something else must happen than to the others of their kind.
+const STORIES: [(&str, Story); 10] = [
+    ("slow", Story::Slow),
+    ("small-batches", Story::Slow),
+    ("recant", Story::Returning),
+    ("censor", Story::Deposed),
+    ("starve", Story::Deposed),
+    ("dark-then-mute", Story::Deposed),
+    ("wrong-answers", Story::Laggard),
+    ("no-answers", Story::Laggard),
+    ("false-pruned", Story::Laggard),
+    ("stale-answers", Story::Laggard),
+];
+
+/// Of a clean run's operations, so many must be acknowledged while a primary tries to be slow.
+const FLOOR: f64 = 0.7;
+
+const fn replica(id: u16) -> Replica {
+    Replica(ReplicaId(id))
+}
+
+impl Story {
+    fn of(kind: &Kind) -> Self {
+        let own = STORIES.iter().find(|(name, _)| *name == kind.name).map(|(_, story)| *story);
+        own.unwrap_or(if kind.is_about_view_changes() { Self::Next } else { Self::Missing })
+    }
+
+    fn steps(self, attacker: Replica) -> Vec<Step> {
+        let (down, backup) = (Who::Group(Group::Down), Who::One(replica(3)));
+        let away = |paused| {
+            let pause = [Step::Wait(2.0), Step::Pause(paused), Step::Await(Event::Progress)];
+            pause.into_iter().chain([Step::Resume(down.clone()), Step::Wait(2.0)]).collect()
+        };
+        let mut steps: Vec<Step> = match self {
+            Self::Missing => away(Who::One(attacker)),
+            Self::Next => away(Who::Group(Group::Primary)),
+            Self::Laggard => vec![
+                Step::Wait(1.0),
+                Step::Kill(backup.clone()),
+                Step::Wait(1.0),
+                Step::Cut(Ways { from: backup.clone(), to: Who::Several(vec![replica(1), replica(2)]) }),
+                Step::Restart(down),
+                Step::Wait(2.0),
+                Step::Heal(backup),
+                Step::Await(Event::CaughtUp),
+                Step::Wait(1.0),
+            ],
+            Self::Returning => vec![
+                Step::Wait(1.0),
+                Step::Kill(backup),
+                Step::Restart(down),
+                Step::Await(Event::CaughtUp),
+                Step::Wait(1.0),
+            ],
+            Self::Deposed => vec![Step::Await(Event::NewView), Step::Await(Event::CaughtUp), Step::Wait(2.0)],
+            Self::Slow => vec![Step::Wait(2.0), Step::Strike(Who::One(attacker)), Step::Wait(8.0)],
+        };
+        steps.push(Step::Await(Event::Progress));
+        steps
+    }
+}
+
 /// One attack, played from the start.
 fn of_attack(kind: &Kind) -> Scenario {
-    let (replicas, attacker, paused) = if kind.is_about_view_changes() {
-        // Of seven two may be faulty: the first primary stands still, and the attacker is the next.
-        (7, Replica(ReplicaId(1)), Who::Group(Group::Primary))
-    } else {
-        // The first primary attacks, is made to miss a second of it, and goes on.
-        (4, Replica(ReplicaId(0)), Who::One(Replica(ReplicaId(0))))
-    };
+    let story = Story::of(kind);
+    let (replicas, attacker) = if story == Story::Next { (7, 1) } else { (4, 0) };
+    let attacker = replica(attacker);
     let provable: BTreeSet<Replica> = kind.possible().next().map(|_| attacker).into_iter().collect();
     let sure = SURELY_PROVED.contains(&kind.name);
     Scenario {
@@ -125,15 +201,9 @@ fn of_attack(kind: &Kind) -> Scenario {
         menaces: BTreeMap::new(),
         clocks: BTreeMap::new(),
         load: LoadPlan::default(),
-        step: vec![
-            Step::Wait(2.0),
-            Step::Pause(paused),
-            Step::Await(Event::Progress),
-            Step::Resume(Who::Group(Group::Down)),
-            Step::Wait(2.0),
-            Step::Await(Event::Progress),
-        ],
+        step: story.steps(attacker),
         expect: Expect {
+            throughput: (story == Story::Slow).then_some(FLOOR),
             accused: if sure { provable.clone() } else { BTreeSet::new() },
             may_be_accused: if sure { BTreeSet::new() } else { provable },
             ..Expect::default()

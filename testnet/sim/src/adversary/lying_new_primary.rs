@@ -112,7 +112,8 @@ impl Behaviour for LyingNewPrimary {
     }
 }
 
-fn draft(signed: &NewView) -> NewViewDraft {
+/// What its signer drafted.
+pub(super) fn draft(signed: &NewView) -> NewViewDraft {
     NewViewDraft {
         view: signed.view,
         view_changes: signed.view_changes.to_vec(),

@@ -9,7 +9,7 @@
 //! - [`registry`]: every attack by name, with its rows in the table of attacks, its defence and what can be proved.
 //! - [`attack`]: a kind of attack and when it strikes, as a scenario or a person names it.
 //! - [`trigger`]: when it strikes.
-//! - [`wrapper`]: the wrapped `Io`.
+//! - [`wrapper`]: the wrapped `Io`; [`witness`]: whether what came out of it is other than what went in.
 //! - [`behaviour`]: what a behaviour may rewrite.
 //! - [`hand`]: the key, the peers and the trigger that a behaviour works with; [`saying`]: what is said, and the place it belongs to.
 //! - A file per behaviour. Primaries: [`silent_primary`], [`retelling_primary`] with its [`telling`]s, [`lying_new_primary`], [`preempting_primary`],
@@ -54,6 +54,7 @@ pub mod told;
 pub mod trigger;
 pub mod view_stormer;
 pub mod vote_withholder;
+pub mod witness;
 pub mod wrapper;
 
 mod error;
@@ -65,6 +66,7 @@ pub use hand::Hand;
 pub use registry::ATTACKS;
 pub use told::Told;
 pub use trigger::{Probability, Span, Trigger};
+pub use witness::Strikes;
 pub use wrapper::Adversary;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::behaviour::Behaviour;
 use super::hand::Hand;
-use super::saying::{Saying, place};
+use super::saying::{Saying, name, place};
 use core::fmt;
 use varangian_consensus::{Message, Slot, Vote};
 use varangian_crypto::{Digest, ReplicaId};
@@ -29,15 +29,7 @@ impl<M: Muffle> Muffler<M> {
 impl<M: Muffle> Behaviour for Muffler<M> {
     fn vote(&mut self, hand: &Hand, vote: Vote, io: &mut dyn Io) {
         let (view, slot) = place(&vote);
-        let name = match &vote {
-            Vote::PrePrepare(_) => "pre-prepare",
-            Vote::Prepare(_) => "prepare",
-            Vote::Commit(_) => "commit",
-            Vote::Checkpoint(_) => "checkpoint",
-            Vote::ViewChange(_) => "view-change",
-            Vote::NewView(_) => "new-view",
-        };
-        match self.hearers(hand, &Saying { name, view, slot }) {
+        match self.hearers(hand, &Saying { name: name(&vote), view, slot }) {
             Some(hearers) => hand.tell(io, vote, hearers),
             None => io.vote(vote),
         }

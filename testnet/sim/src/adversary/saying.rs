@@ -68,6 +68,19 @@ pub const fn place(vote: &Vote) -> (View, Option<Slot>) {
     }
 }
 
+/// The name of the message that a vote becomes.
+#[must_use]
+pub const fn name(vote: &Vote) -> &'static str {
+    match vote {
+        Vote::PrePrepare(_) => "pre-prepare",
+        Vote::Prepare(_) => "prepare",
+        Vote::Commit(_) => "commit",
+        Vote::Checkpoint(_) => "checkpoint",
+        Vote::ViewChange(_) => "view-change",
+        Vote::NewView(_) => "new-view",
+    }
+}
+
 /// Whether the attack is on at this vote.
 #[must_use]
 pub fn is_struck(hand: &Hand, vote: &Vote) -> bool {

@@ -3,6 +3,7 @@
 use super::behaviour::Behaviour;
 use super::hand::Hand;
 use super::told::Told;
+use super::witness::{Spoken, Strikes, Witness};
 use varangian_consensus::{
     Alarm, Command, Delivery, Evidence, Execution, Identity, Message, Millis, Record, Slot, Timer, View, Vote,
 };
@@ -13,7 +14,23 @@ use varangian_runner::{Io, Token};
 #[derive(Debug)]
 pub struct Adversary<I> {
     inner: I,
-    behaviours: Vec<(Hand, Box<dyn Behaviour>)>,
+    behaviours: Vec<Armed>,
+}
+
+/// A behaviour, the hand that it works with, and how often it struck.
+#[derive(Debug)]
+struct Armed {
+    hand: Hand,
+    behaviour: Box<dyn Behaviour>,
+    strikes: Strikes,
+}
+
+impl Armed {
+    fn struck(&mut self, at: &'static str, struck: bool) {
+        if struck {
+            self.strikes.add(at);
+        }
+    }
 }
 
 impl<I> Adversary<I> {
@@ -25,12 +42,22 @@ impl<I> Adversary<I> {
 
     /// Puts `behaviours` between core and shell from now on, in the place of earlier ones.
     pub fn corrupt(&mut self, behaviours: Vec<(Hand, Box<dyn Behaviour>)>) {
-        self.behaviours = behaviours;
+        let armed = |(hand, behaviour)| Armed { hand, behaviour, strikes: Strikes::default() };
+        self.behaviours = behaviours.into_iter().map(armed).collect();
+    }
+
+    /// How often each behaviour struck, in their order.
+    pub fn strikes(&self) -> impl Iterator<Item = &Strikes> {
+        self.behaviours.iter().map(|armed| &armed.strikes)
     }
 
     /// What a client is told of what its command came to in this slot; the first behaviour that has its way decides.
     pub fn answer(&mut self, view: View, slot: Slot) -> Told {
-        let mut told = self.behaviours.iter_mut().map(|(hand, behaviour)| behaviour.answer(hand, view, slot));
+        let mut told = self.behaviours.iter_mut().map(|armed| {
+            let told = armed.behaviour.answer(&armed.hand, view, slot);
+            armed.struck("reply", told != Told::Truth);
+            told
+        });
         told.find(|told| *told != Told::Truth).unwrap_or_default()
     }
 
@@ -49,12 +76,20 @@ impl<I> Adversary<I> {
 
     /// Whether a client's command reaches the core.
     pub fn hears_clients(&mut self, view: View) -> bool {
-        self.behaviours.iter_mut().all(|(hand, behaviour)| behaviour.hears_clients(hand, view))
+        self.behaviours.iter_mut().all(|armed| {
+            let hears = armed.behaviour.hears_clients(&armed.hand, view);
+            armed.struck("command", !hears);
+            hears
+        })
     }
 
     /// Whether a client that asks where the replica stands is told something else.
     pub fn boasts(&mut self, view: View) -> bool {
-        self.behaviours.iter_mut().any(|(hand, behaviour)| behaviour.boasts(hand, view))
+        self.behaviours.iter_mut().any(|armed| {
+            let boasts = armed.behaviour.boasts(&armed.hand, view);
+            armed.struck("status", boasts);
+            boasts
+        })
     }
 
     /// The shell underneath.
@@ -65,57 +100,43 @@ impl<I> Adversary<I> {
 
 /// Behaviours, and the shell behind the last of them.
 struct Line<'a> {
-    behaviours: &'a mut [(Hand, Box<dyn Behaviour>)],
+    behaviours: &'a mut [Armed],
     inner: &'a mut dyn Io,
 }
 
 impl Line<'_> {
     /// Hands something to the first behaviour with what is behind it, or else to the shell.
-    fn pass<T>(
-        &mut self,
-        what: T,
-        behave: impl FnOnce(&mut Hand, &mut dyn Behaviour, T, &mut Line<'_>),
-        honest: impl FnOnce(&mut dyn Io, T),
-    ) {
-        match self.behaviours.split_first_mut() {
-            Some(((hand, behaviour), behaviours)) => {
-                behave(hand, behaviour.as_mut(), what, &mut Line { behaviours, inner: &mut *self.inner });
-            }
-            None => honest(&mut *self.inner, what),
+    fn pass(&mut self, spoken: Spoken) {
+        let Some((Armed { hand, behaviour, strikes }, behaviours)) = self.behaviours.split_first_mut() else {
+            return spoken.honestly(&mut *self.inner);
+        };
+        let mut rest = Line { behaviours, inner: &mut *self.inner };
+        let mut witness = Witness::new(&spoken, &mut rest);
+        spoken.clone().badly(hand, behaviour.as_mut(), &mut witness);
+        if witness.is_strike(hand) {
+            strikes.add(spoken.name());
         }
     }
 }
 
 impl Io for Line<'_> {
     fn persist(&mut self, records: Vec<Record>, token: Token) {
-        for (hand, behaviour) in &mut *self.behaviours {
+        for Armed { hand, behaviour, .. } in &mut *self.behaviours {
             behaviour.persisting(hand, &records);
         }
         self.inner.persist(records, token);
     }
 
     fn vote(&mut self, vote: Vote) {
-        let behave = |hand: &mut Hand, behaviour: &mut dyn Behaviour, vote, rest: &mut Line<'_>| {
-            hand.enters(&vote);
-            behaviour.vote(hand, vote, rest);
-        };
-        self.pass(vote, behave, |io, vote| io.vote(vote));
+        self.pass(Spoken::Vote(vote));
     }
 
     fn broadcast(&mut self, message: Message) {
-        self.pass(
-            message,
-            |hand, behaviour, message, rest| behaviour.broadcast(hand, message, rest),
-            |io, message| io.broadcast(message),
-        );
+        self.pass(Spoken::Broadcast(message));
     }
 
     fn send(&mut self, to: ReplicaId, message: Message) {
-        self.pass(
-            message,
-            |hand, behaviour, message, rest| behaviour.send(hand, to, message, rest),
-            |io, message| io.send(to, message),
-        );
+        self.pass(Spoken::Send(to, message));
     }
 
     fn deliver(&mut self, delivery: Delivery) {
@@ -123,26 +144,19 @@ impl Io for Line<'_> {
     }
 
     fn send_batch(&mut self, to: ReplicaId, slot: Slot, digest: Digest) {
-        let behave = |hand: &mut Hand, behaviour: &mut dyn Behaviour, digest, rest: &mut Line<'_>| {
-            if to == hand.id() {
-                rest.inner.send_batch(to, slot, digest);
-            } else {
-                behaviour.send_batch(hand, to, slot, digest, rest);
-            }
-        };
-        self.pass(digest, behave, |io, digest| io.send_batch(to, slot, digest));
+        // Its own core's reads are nobody else's business.
+        if self.behaviours.first().is_some_and(|armed| armed.hand.id() == to) {
+            return self.inner.send_batch(to, slot, digest);
+        }
+        self.pass(Spoken::Batch(to, slot, digest));
     }
 
     fn send_decided(&mut self, to: ReplicaId, first: Slot, last: Slot) {
-        self.pass(
-            last,
-            |hand, behaviour, last, rest| behaviour.send_decided(hand, to, first, last, rest),
-            |io, last| io.send_decided(to, first, last),
-        );
+        self.pass(Spoken::Decided(to, first, last));
     }
 
     fn execute(&mut self, execution: Execution) {
-        for (hand, behaviour) in &mut *self.behaviours {
+        for Armed { hand, behaviour, .. } in &mut *self.behaviours {
             behaviour.executing(hand, &execution);
         }
         self.inner.execute(execution);
@@ -158,8 +172,7 @@ impl Io for Line<'_> {
             return;
         }
         for first in 0..self.behaviours.len() {
-            let mut line = Line { behaviours: &mut self.behaviours[first..], inner: &mut *self.inner };
-            line.pass((), |hand, behaviour, (), rest| behaviour.tick(hand, rest), |_, ()| {});
+            Line { behaviours: &mut self.behaviours[first..], inner: &mut *self.inner }.pass(Spoken::Tick);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Micros;
 use super::plan::Machine;
 use super::queue::Inside;
-use crate::adversary::{Adversary, Attack};
+use crate::adversary::{Adversary, Attack, Strikes};
 use crate::cluster::disk::Disk;
 use crate::cluster::io::NodeIo;
 use crate::cluster::node::{TimerKind, Work};
@@ -50,6 +50,8 @@ pub(super) struct Node {
     pub id: ReplicaId,
     pub machine: Machine,
     pub attacks: Vec<Attack>,
+    /// What its attacks came to in earlier lives.
+    past: BTreeMap<String, Strikes>,
     /// It behaves for now.
     pub asleep: bool,
     /// What it sends is damaged, so often in a million.
@@ -101,6 +103,7 @@ impl Node {
             id,
             machine,
             attacks: Vec::new(),
+            past: BTreeMap::new(),
             asleep: false,
             garbles: 0,
             hears: u64::MAX,
@@ -146,8 +149,23 @@ impl Node {
         self.runner.as_ref().is_some_and(|runner| runner.replica().phase() == Phase::Changing)
     }
 
+    /// What each of its attacks has come to in all its lives.
+    pub fn strikes(&mut self) -> BTreeMap<String, Strikes> {
+        let mut strikes = self.past.clone();
+        for attack in &self.attacks {
+            strikes.entry(attack.to_string()).or_default();
+        }
+        if let Some(runner) = &mut self.runner {
+            for (attack, more) in self.attacks.iter().zip(runner.io().strikes()) {
+                strikes.entry(attack.to_string()).or_default().extend(more);
+            }
+        }
+        strikes
+    }
+
     /// Everything that only memory held is gone.
     pub fn forget(&mut self) {
+        self.past = self.strikes();
         self.runner = None;
         self.life += 1;
         self.paused = false;

@@ -219,6 +219,7 @@ impl<'a> World<'a> {
     /// The script is over: whoever is faulty for good is known now, and the others are healthy from here on, if they are enough.
     fn curtain(&mut self) -> Held {
         self.note_gap();
+        self.note_strikes();
         let now = self.now();
         let f = self.plan.quorums().f();
         let play = self.play.get_or_insert_default();
@@ -251,8 +252,21 @@ impl<'a> World<'a> {
         self.heal()
     }
 
+    /// What attacks came to until now.
+    fn note_strikes(&mut self) {
+        let of_node = |at: &mut super::Node| {
+            let id = at.id;
+            at.strikes().into_iter().map(move |(attack, strikes)| ((id, attack), strikes))
+        };
+        self.play().played.strikes = self.nodes.iter_mut().flat_map(of_node).collect();
+    }
+
     /// What it came to. `held`: the run came to its end.
     pub(super) fn played(&mut self, held: bool) -> Option<Played> {
+        // A run that ended before its script did has not noted any.
+        if self.play.as_ref()?.played.strikes.is_empty() {
+            self.note_strikes();
+        }
         let play = self.play.take()?;
         let faulty = |at: &super::Node| self.checks.byzantine.contains(&at.id) || play.damaged.contains(&at.id.0);
         let honest: Vec<_> = self.nodes.iter().filter(|at| !faulty(at)).collect();

@@ -9,7 +9,7 @@
 use super::Micros;
 use super::draw::falls;
 use super::fault::seconds;
-use crate::adversary::Attack;
+use crate::adversary::{Attack, Strikes};
 use crate::checks::Violation;
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -182,6 +182,8 @@ pub struct Played {
     pub executed: BTreeMap<ReplicaId, Slot>,
     /// What they hold against others.
     pub evidence: Vec<(ReplicaId, Evidence)>,
+    /// What each attack of each malicious replica came to while it went on.
+    pub strikes: BTreeMap<(ReplicaId, String), Strikes>,
 }
 
 /// The end of a standstill.

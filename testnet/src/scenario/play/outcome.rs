@@ -1,8 +1,10 @@
 //! What is said of a run on real processes.
 
 use super::super::format::Scenario;
+use super::struck;
 use crate::judge::Verdict;
 use crate::report::{Happening, Report};
+use crate::testnet::Strikes;
 use crate::timeline::Timeline;
 use serde::Serialize;
 use std::fmt;
@@ -24,6 +26,8 @@ pub struct Outcome {
     pub against_clean: Option<f64>,
     /// The most memory that the process of an honest replica which ran at the end ever had resident, in MiB.
     pub memory_mib: Option<u64>,
+    /// How often each attack did what an honest replica would not; of a replica that was killed, as far as it came to tell.
+    pub strikes: Strikes,
     /// What happened, and when.
     pub happened: Vec<Happening>,
     /// What was seen over time. In the report alone: it is long.
@@ -39,6 +43,7 @@ impl Outcome {
     pub fn report(&self, scenario: &Scenario) -> Result<Report, toml::ser::Error> {
         let verdict = &self.verdict;
         let mut remarks = vec![verdict.figures.to_string()];
+        remarks.extend(struck(&self.strikes));
         remarks.extend(self.against_clean.map(|share| format!("{:.0} % of the clean run's operations", share * 100.0)));
         remarks.extend(self.memory_mib.map(|mib| format!("at most {mib} MiB resident in an honest replica")));
         remarks.extend(self.missed.iter().map(|missed| format!("NOT AS EXPECTED: {missed}")));
@@ -65,6 +70,7 @@ impl fmt::Display for Outcome {
         if let Some(mib) = self.memory_mib {
             writeln!(f, "at most {mib} MiB resident in an honest replica")?;
         }
+        struck(&self.strikes).try_for_each(|struck| writeln!(f, "{struck}"))?;
         for missed in &self.missed {
             writeln!(f, "NOT AS EXPECTED: {missed}")?;
         }

@@ -6,6 +6,7 @@ use crate::layout::NetworkDir;
 use crate::report::Report;
 use crate::scenario::play::play;
 use crate::scenario::shipped;
+use varangian_sim::world::{self, Run};
 
 /// What no simulated disk has.
 const NOT_SIMULATED: [&str; 6] = [
@@ -68,6 +69,38 @@ fn they_come_out_as_expected() {
     }
 }
 
+/// What a story is told for, by the names of what is struck at: one of these at least. Its attack strikes at other things all the time.
+const AIMS: [(&str, &[&str]); 5] = [
+    ("wrong-answers", &["batch", "decided"]),
+    ("no-answers", &["batch", "decided"]),
+    ("false-pruned", &["batch", "decided"]),
+    ("stale-answers", &["batch", "decided"]),
+    ("recant", &["pre-prepare"]),
+];
+
+#[test]
+fn attacks_strike_at_what_their_story_is_about() {
+    for (name, aims) in AIMS {
+        let outcome = world::run(&plan(&shipped(&format!("attack-{name}"))).unwrap(), Run::default());
+        let strikes = outcome.played.unwrap().strikes;
+        let strikes = &strikes[&(ReplicaId(0), name.to_owned())];
+        assert!(aims.iter().any(|aim| strikes.at(aim) > 0), "{name}: {strikes:?}");
+    }
+}
+
+/// Nothing but the defence ends these views; and where an honest replica leads, the attack is over.
+#[test]
+fn whoever_starves_clients_or_goes_mute_is_deposed() {
+    for name in ["attack-censor", "attack-starve", "attack-dark-then-mute"] {
+        let scenario = shipped(name);
+        assert!(scenario.step.contains(&Step::Await(Event::NewView)), "{name}");
+        let faults = scenario.step.iter().filter(|step| !matches!(step, Step::Wait(_) | Step::Await(_)));
+        assert_eq!(faults.count(), 0, "{name}");
+        let simulated = simulate(&scenario, false).unwrap();
+        assert!(simulated.passed, "{name}\n{simulated}");
+    }
+}
+
 #[test]
 fn the_same_file_and_seed_is_the_same_run() {
     let scenario = shipped("demo");
@@ -109,6 +142,13 @@ fn what_is_not_as_expected_is_noticed() {
     whole.attacks.values_mut().for_each(|attack| *attack = "silent@view=9..".to_owned());
     let simulated = simulate(&whole, false).unwrap();
     assert!(simulated.missed.iter().any(|missed| missed.contains("the honest agree")), "{simulated}");
+
+    let mut idle = shipped("two-attacks-of-one");
+    idle.attacks.values_mut().for_each(|attack| *attack = format!("{attack} + withhold@slot=1000000.."));
+    let simulated = simulate(&idle, false).unwrap();
+    let idle = "r0 was to be malicious by withhold@slot=1000000.., and did nothing";
+    assert!(!simulated.passed && simulated.missed == [idle], "{simulated}");
+    assert!(simulated.strikes[&ReplicaId(0)].values().filter(|count| **count > 0).count() == 3, "{simulated}");
 }
 
 /// Each seed draws other places, and the simulator the same ones as real processes.

@@ -1,10 +1,12 @@
 //! What is said of a simulated run: the same three judgements as of real processes, with a hash over everything that happened.
 
 use super::super::format::{Safety, Scenario};
+use super::super::play::{idle, struck};
 use super::{NotSimulated, plan};
 use crate::judge::finding::Finding;
 use crate::judge::verdict::{Evidence, Liveness};
 use crate::report::{Happening, Judgement, Report};
+use crate::testnet::Strikes;
 use crate::timeline::Timeline;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,8 @@ pub struct Simulated {
     pub judgements: Vec<Judgement>,
     /// Who is proved faulty, as honest replicas hold it: how many deeds of each kind.
     pub proofs: BTreeMap<ReplicaId, BTreeMap<&'static str, u64>>,
+    /// How often each attack did what an honest replica would not, during the script.
+    pub strikes: Strikes,
     /// What the scenario expects besides, and did not come about.
     pub missed: Vec<String>,
     /// What else is to be said.
@@ -63,6 +67,11 @@ pub fn simulate(scenario: &Scenario, trace: bool) -> Result<Simulated, NotSimula
     let real_ms = began.elapsed().as_millis() as u64;
     let played = outcome.played.clone().unwrap_or_default();
     let mut missed: Vec<String> = played.failed.iter().cloned().collect();
+    let mut strikes = Strikes::new();
+    for ((id, attack), these) in &played.strikes {
+        strikes.entry(*id).or_default().insert(attack.clone(), these.total());
+    }
+    missed.extend(idle(&strikes));
     let evidence = proved(scenario, &played);
     if let Some(most) = scenario.expect.view_changes.filter(|most| outcome.views > *most) {
         missed.push(format!("at most {most} view changes: a replica has come to view {}", outcome.views));
@@ -98,7 +107,8 @@ pub fn simulate(scenario: &Scenario, trace: bool) -> Result<Simulated, NotSimula
         judgements,
         proofs: evidence.proofs,
         missed,
-        remarks: remarks(scenario, &played),
+        remarks: struck(&strikes).chain(remarks(scenario, &played)).collect(),
+        strikes,
         trace: outcome.trace,
         recoveries: played.recoveries.iter().map(|one| (millis(one.stood), millis(one.took))).collect(),
         happened: played.story.iter().map(|(at, what)| Happening { at_ms: millis(*at), what: what.clone() }).collect(),

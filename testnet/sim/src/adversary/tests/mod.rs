@@ -9,5 +9,6 @@ mod honest;
 mod recorder;
 mod replies;
 mod seam;
+mod strikes;
 mod table;
 mod trigger;
