@@ -25,7 +25,6 @@ const TURN: usize = 256;
 
 /// What the core's thread is told.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are inputs: a box would cost each of them an allocation")]
 enum Told {
     Input(Input),
     Command(ConnectionId, Verified<Command>),

@@ -11,10 +11,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use thiserror::Error;
 use varangian_application::{
-    Application, ExecuteError, Executor, Limits, Meta, PageLimit, Space, StateError, StateReader, client_windows,
+    Application, ExecuteError, Executor, Meta, PageLimit, Space, StateError, StateReader, client_windows,
 };
 use varangian_consensus::{Executed, Execution, Slot};
-use varangian_crypto::{CodecError, Parameters, decode, encode};
+use varangian_crypto::{CodecError, decode, encode};
 use varangian_storage::{Body, Limit, Store, StoreError, Table, View};
 
 /// The key, in the store's table of that name, of how far the state has come.
@@ -142,16 +142,13 @@ struct Worker<A, C> {
 /// # Errors
 /// If the system gives no thread.
 pub fn spawn<A: Application + 'static, C: Clerk + 'static>(
-    application: A,
-    parameters: &Parameters,
-    meta: Meta,
+    executor: Executor<A>,
     store: Arc<Store>,
     clerk: Arc<C>,
     repeating: Repeating,
     core: CoreHandle,
     metrics: Arc<Metrics>,
 ) -> std::io::Result<(Executing, JoinHandle<()>)> {
-    let executor = Executor::new(application, Limits::new(parameters), meta);
     let mut worker = Worker { store, executor, clerk, repeating, core, metrics };
     let (sender, receiver) = channel();
     let handle = worker.core.clone();

@@ -28,7 +28,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use varangian_application::KeyValue;
+use varangian_application::{Executor, KeyValue, Limits};
 use varangian_consensus::{Config, RecoverError};
 use varangian_crypto::{Committee, Parameters, ReplicaId, parameters::FRAME_OVERHEAD_BYTES};
 use varangian_net::{ClientServer, Mesh, MeshConfig, MeshLimits, NetError, ServiceConfig, ServiceLimits, Transport};
@@ -155,9 +155,7 @@ pub async fn run_wrapped<I: Io + Send + 'static, C: Clerk + 'static>(
     let (repeating, repeating_thread) =
         repeat::spawn(store.clone(), desk.clone(), clerk.clone(), core.clone(), metrics.clone()).map_err(thread)?;
     let (executing, execution) = execute::spawn(
-        KeyValue,
-        member.genesis.parameters(),
-        meta,
+        Executor::new(KeyValue, Limits::new(member.genesis.parameters()), meta),
         store.clone(),
         clerk.clone(),
         repeating.clone(),

@@ -225,7 +225,7 @@ async fn perform(show: &mut Show, scenario: &Scenario) -> anyhow::Result<()> {
 }
 
 fn become_perfect(show: &mut Show) -> anyhow::Result<()> {
-    Ok(show.net.links()?.become_like(profile("perfect")?)?)
+    show.net.links()?.become_like(profile("perfect")?)
 }
 
 /// The most memory that the process of a replica among these which runs ever had resident.

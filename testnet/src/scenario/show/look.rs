@@ -224,7 +224,7 @@ mod tests {
         for lie in [status(3, u64::MAX), status(2, u64::MAX)] {
             let [first, second] = truth.clone();
             let answers =
-                vec![(ReplicaId(0), Ok(first)), (ReplicaId(1), Err("gone".into())), (ReplicaId(2), Ok(second))];
+                vec![(ReplicaId(0), Ok(first)), (ReplicaId(1), Err("gone")), (ReplicaId(2), Ok(second))];
             let answers = answers.into_iter().chain([(ReplicaId(3), Ok(lie))]).collect();
             assert_eq!(believed(answers, &[0, 1, 2].map(ReplicaId)), truth);
         }

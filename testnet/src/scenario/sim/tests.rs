@@ -162,7 +162,7 @@ fn seeds_draw_other_places() {
             other => panic!("{other:?}"),
         });
         let attacks = attacks.collect::<Vec<_>>().join("+");
-        assert_eq!(scenario.drawn().unwrap().attacks.into_values().collect::<Vec<_>>(), [attacks.clone()]);
+        assert!(scenario.drawn().unwrap().attacks.into_values().eq([attacks.as_str()]));
         attacks
     };
     assert_eq!(drawn(1), drawn(1));
