@@ -105,6 +105,8 @@ pub const ATTACK: &str = "attack-";
 enum Story {
     /// The first primary attacks, is made to miss a second of it, and goes on.
     Missing,
+    /// The same, but not before it has come to a checkpoint.
+    Checkpoint,
     /// Of seven two may be faulty: the first primary stands still, and the attacker is the next.
     Next,
     /// The first primary attacks, a backup is away for a second and asks for what it has missed, for two seconds the attacker alone.
@@ -118,13 +120,16 @@ enum Story {
 }
 
 /// Attacks to which something else must happen than to the others of their kind.
-const STORIES: [(&str, Story); 10] = [
+const STORIES: [(&str, Story); 13] = [
     ("slow", Story::Slow),
     ("small-batches", Story::Slow),
     ("recant", Story::Returning),
     ("censor", Story::Deposed),
     ("starve", Story::Deposed),
     ("dark-then-mute", Story::Deposed),
+    ("wrong-checkpoint", Story::Checkpoint),
+    ("split-checkpoint", Story::Checkpoint),
+    ("two-checkpoints", Story::Checkpoint),
     ("wrong-answers", Story::Laggard),
     ("no-answers", Story::Laggard),
     ("false-pruned", Story::Laggard),
@@ -146,13 +151,14 @@ impl Story {
 
     fn steps(self, attacker: Replica) -> Vec<Step> {
         let (down, backup) = (Who::Group(Group::Down), Who::One(replica(3)));
-        let away = |paused| {
-            let pause = [Step::Wait(2.0), Step::Pause(paused), Step::Await(Event::Progress)];
+        let away = |after, paused| {
+            let pause = [Step::Wait(after), Step::Pause(paused), Step::Await(Event::Progress)];
             pause.into_iter().chain([Step::Resume(down.clone()), Step::Wait(2.0)]).collect()
         };
         let mut steps: Vec<Step> = match self {
-            Self::Missing => away(Who::One(attacker)),
-            Self::Next => away(Who::Group(Group::Primary)),
+            Self::Missing => away(2.0, Who::One(attacker)),
+            Self::Checkpoint => away(8.0, Who::One(attacker)),
+            Self::Next => away(2.0, Who::Group(Group::Primary)),
             Self::Laggard => vec![
                 Step::Wait(1.0),
                 Step::Kill(backup.clone()),

@@ -145,12 +145,12 @@ impl<'a> Witness<'a> {
         self.other || !honest
     }
 
-    fn all_told(&mut self, same: bool) {
+    fn all_hear(&mut self, same: bool) {
         self.all += usize::from(same);
         self.other |= !same;
     }
 
-    fn one_told(&mut self, to: ReplicaId, same: bool) {
+    fn one_hears(&mut self, to: ReplicaId, same: bool) {
         if same {
             self.told.push(to);
         }
@@ -164,17 +164,17 @@ impl Io for Witness<'_> {
     }
 
     fn vote(&mut self, vote: Vote) {
-        self.all_told(matches!(self.spoken, Spoken::Vote(own) if *own == vote));
+        self.all_hear(matches!(self.spoken, Spoken::Vote(own) if *own == vote));
         self.io.vote(vote);
     }
 
     fn broadcast(&mut self, message: Message) {
-        self.all_told(self.spoken.is(&message, None));
+        self.all_hear(self.spoken.is(&message, None));
         self.io.broadcast(message);
     }
 
     fn send(&mut self, to: ReplicaId, message: Message) {
-        self.one_told(to, self.spoken.is(&message, Some(to)));
+        self.one_hears(to, self.spoken.is(&message, Some(to)));
         self.io.send(to, message);
     }
 
@@ -184,13 +184,13 @@ impl Io for Witness<'_> {
 
     fn send_batch(&mut self, to: ReplicaId, slot: Slot, digest: Digest) {
         let same = matches!(self.spoken, Spoken::Batch(hearer, at, own) if (*hearer, *at, *own) == (to, slot, digest));
-        self.one_told(to, same);
+        self.one_hears(to, same);
         self.io.send_batch(to, slot, digest);
     }
 
     fn send_decided(&mut self, to: ReplicaId, first: Slot, last: Slot) {
         let same = matches!(self.spoken, Spoken::Decided(hearer, from, until) if (*hearer, *from, *until) == (to, first, last));
-        self.one_told(to, same);
+        self.one_hears(to, same);
         self.io.send_decided(to, first, last);
     }
 
