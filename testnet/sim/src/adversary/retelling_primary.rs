@@ -104,6 +104,7 @@ impl RetellingPrimary {
 
 impl Behaviour for RetellingPrimary {
     fn persisting(&mut self, hand: &Hand, records: &[Record]) {
+        self.teller.see(records);
         for pair in records.windows(2) {
             if let [Record::Batch { slot, batch }, Record::Proposed(proposal)] = pair
                 && proposal.slot == *slot
