@@ -41,11 +41,11 @@ pub struct Parameters {
     pub max_result_bytes: u32,
     /// Clients that may ever be admitted. Default 10,000.
     pub max_clients: u32,
-    /// Commands that one backup arms with a timer, and places that the primary keeps per backup (`A` in the protocol). Default 64.
+    /// Commands that one backup arms with a timer, and places that the primary keeps per backup (`A` in the protocol); all of them fit one batch. Default 64.
     pub armed_commands: u32,
     /// Commands of one client in a replica's pool. Default 64.
     pub client_pool_commands: u32,
-    /// Bytes of all clients' commands in a replica's pool; the places of backups come on top. Default 64 MiB.
+    /// Bytes of all clients' commands in a replica's pool, and 512 for each; the places of backups come on top. Default 64 MiB.
     pub pool_bytes: u64,
     /// The time-out's floor, in milliseconds. Default 500.
     pub base_timeout_ms: u64,

@@ -5,6 +5,7 @@
 //! signature, are another batch; the commands' bytes themselves are hashed only once, by the commands.
 
 use crate::command::{Command, CommandError};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::hash::{Hash, Hasher};
@@ -118,6 +119,11 @@ impl Verify for Batch {
         }
         if self.operation_count() > u64::from(parameters.max_batch_operations) {
             return Err(VerifyError::Invalid("the batch has more operations than max_batch_operations"));
+        }
+        // A pool holds each identity once. All but one of them would only cost work when they are executed.
+        let identities: BTreeSet<_> = self.commands.iter().map(Command::identity).collect();
+        if identities.len() < self.commands.len() {
+            return Err(VerifyError::Invalid("the batch has two commands of one client and sequence"));
         }
         for command in &self.commands {
             command.check_size(committee)?;

@@ -24,6 +24,9 @@ impl Admission {
     }
 }
 
+/// A whole batch, in what commands take of one.
+pub const WHOLE_BATCH: u64 = 1 << 20;
+
 /// Limits and arithmetic of one replica.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
@@ -110,12 +113,20 @@ impl Config {
         slot.0 > 0 && slot.0.is_multiple_of(self.interval)
     }
 
-    /// What a command takes of a batch, of its bytes or of its operations, whichever is more; a whole batch is 2^20, nothing is 0.
+    /// What a command takes of a batch, of its bytes or of its operations, whichever is more; [`WHOLE_BATCH`] is all of it.
     #[must_use]
     pub fn share_of_batch(&self, bytes: usize, operations: u64) -> u64 {
         let (bytes, batch_bytes) = (bytes as u64, (self.batch_bytes as u64).max(1));
-        let of = |part: u64, whole: u64| part.saturating_mul(1 << 20) / whole;
+        let of = |part: u64, whole: u64| part.saturating_mul(WHOLE_BATCH) / whole;
         of(bytes, batch_bytes).max(of(operations, self.batch_operations.max(1))).max(1)
+    }
+
+    /// Slots that may rightly be ordered before a command that was handed on: those under way, and what fair turns put before it. Of the batches that wait, its own
+    /// source may have one before it, may have been served one ahead of the others, and a command more; these then have as much each, and batches that no next
+    /// command fits into may be half full.
+    #[must_use]
+    pub const fn fair_slots(&self) -> u64 {
+        self.pipeline.saturating_add(6 * self.quorums.n() as u64)
     }
 
     /// How often a replica with something outstanding says where it stands.

@@ -17,6 +17,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use varangian_crypto::{Bounded, Digest, ReplicaId};
 
+/// Part of a batch that is handed on again with one status.
+const AGAIN: usize = 8;
+
 impl Replica {
     /// Whether anything waits for somebody else.
     pub(crate) fn has_outstanding(&self) -> bool {
@@ -37,8 +40,8 @@ impl Replica {
         turn.push(Effect::Send(peer, Message::Status(self.status())));
         if self.hands_commands_to(peer) {
             // A primary's pool is memory: one that restarted knows nothing of what it was handed.
-            let armed = self.pool.armed_commands().cloned();
-            turn.effects.extend(armed.map(|command| Effect::Send(peer, Message::Command(command))));
+            let armed = self.pool.armed_commands();
+            turn.effects.extend(armed.map(|(_, command)| Effect::Send(peer, Message::Command(command.clone()))));
         }
         Ok(())
     }
@@ -51,13 +54,7 @@ impl Replica {
     /// Says where this replica stands, and asks for what it knows to be missing.
     pub(crate) fn exchange(&mut self, turn: &mut Turn<'_>) {
         turn.push(Effect::Broadcast(Message::Status(self.status())));
-        let primary = self.config.primary(self.view);
-        if self.hands_commands_to(primary)
-            && let Some(command) = self.pool.armed_commands().next()
-        {
-            // Should it have been lost on its way, its deadline would depose a primary that never heard of it.
-            turn.push(Effect::Send(primary, Message::Command(command.clone())));
-        }
+        self.hand_on_again(turn);
         self.fetch_bodies(turn);
         // Asking again while answers are on their way would only crowd them out. But a source that brings nothing is left, and so is
         // one that has been the source for long: it might bring one slot at a time.
@@ -69,6 +66,25 @@ impl Replica {
             self.peers.set_fetch(None);
         }
         self.catch_up(turn);
+    }
+
+    /// What was lost on its way, or came when the primary had no place for it: its deadline would depose a primary that never heard of it. The oldest one, and
+    /// the others that have waited for as long as this takes, a part of a batch of them.
+    fn hand_on_again(&self, turn: &mut Turn<'_>) {
+        let primary = self.config.primary(self.view);
+        if !self.hands_commands_to(primary) {
+            return;
+        }
+        let timeout = self.pacing.timeout(&self.config);
+        let waited = turn.now.saturating_add(timeout).saturating_sub(self.config.status_interval());
+        let mut bytes = 0;
+        for (place, (deadline, command)) in self.pool.armed_commands().enumerate() {
+            bytes += command.encoded().len();
+            if place > 0 && (deadline > waited || bytes > self.config.batch_bytes / AGAIN) {
+                break;
+            }
+            turn.push(Effect::Send(primary, Message::Command(command.clone())));
+        }
     }
 
     /// Where this replica stands.

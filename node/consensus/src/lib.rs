@@ -15,7 +15,7 @@
 //! - `checkpoint`: stable checkpoints and the window (§4.3).
 //! - [`order`], `view_change`: what a new view carries over, and how it comes about (§4.4).
 //! - `pacing`: time-outs; `reign`: slow and unfair primaries; `exchange`: nothing lost once is lost for good; `recovery`: restarts.
-//! - [`client_table`]: exactly-once; [`pool`]: commands that wait, `turns`: fairly; [`tally`]: votes by sender; [`evidence`]: proofs of misbehaviour.
+//! - [`client_table`]: exactly-once; [`pool`]: commands that wait, `places`: bounded, `turns`: fairly; [`tally`]: votes by sender; [`evidence`]: proofs of misbehaviour.
 //! - [`config`]: the genesis' numbers; `invariants`: what is true after every step.
 
 #![no_std]
@@ -45,6 +45,7 @@ mod invariants;
 mod normal;
 mod pacing;
 mod peers;
+mod places;
 mod recovery;
 mod reign;
 mod turns;

@@ -13,6 +13,7 @@ use crate::client_table::Verdict;
 use crate::effect::{Alarm, Effect, Execution, Ignored, Record, Vote};
 use crate::evidence::Evidence;
 use crate::message::Message;
+use crate::reign::Service;
 use crate::replica::{Decision, Phase, Replica, Turn};
 use crate::tally::Cast;
 use crate::types::{Slot, View};
@@ -330,11 +331,16 @@ impl Replica {
             if checkpoint {
                 self.histories.insert(slot, self.history);
             }
-            let runs = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Run { .. })).count();
-            let share = batch
-                .as_ref()
-                .map_or(0, |batch| self.config.share_of_batch(batch.encoded().len(), batch.operation_count()));
-            self.reign.ordered(turn.now, slot, runs as u64, share, self.config.pipeline);
+            // What does not run anybody can have ordered again: it is no service.
+            let runs = commands.iter().zip(&verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Run { .. }));
+            let (mut count, mut bytes, mut operations) = (0, 0, 0);
+            for (command, _) in runs {
+                count += 1;
+                bytes += command.encoded().len();
+                operations += u64::from(command.operation_count());
+            }
+            let service = Service { commands: count, batches: self.config.share_of_batch(bytes, operations) };
+            self.reign.ordered(turn.now, slot, service, self.config.fair_slots());
             self.pacing.progress(turn.now, &self.config);
             turn.push(Effect::Execute(Execution {
                 slot,

@@ -1,13 +1,14 @@
 //! Commands that wait for their order: admission, fairness, arming.
 //!
 //! Keyed by (client, sequence), not by bytes. Every client has its share, so nobody's flood takes another's place; a primary
-//! serves its own clients and each backup in turn, and within each the clients in turn, by what their commands take of a batch. A backup arms at most `A` commands: those
-//! it has handed to the primary, and whose deadline it watches; the rest wait unarmed.
+//! serves its own clients and each backup in turn, and within each the clients in turn, by what their commands take of a batch. A backup arms at most `A` commands, and one
+//! batch of them: those it has handed to the primary, and whose deadline it watches; the rest wait unarmed. The primary has places for as many, until it has proposed them.
 
 use crate::client_table::{ClientTable, Outcome};
 use crate::command::{Command, Identity};
-use crate::config::Config;
+use crate::config::{Config, WHOLE_BATCH};
 use crate::effect::Ignored;
+use crate::places::{Asked, Dues, Places};
 use crate::turns::{FairQueue, Turns};
 use crate::types::{Millis, Sequence};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -41,18 +42,36 @@ struct Entry {
     command: Command,
     source: Source,
     stage: Stage,
+    /// What it takes of a batch.
+    cost: u64,
+}
+
+impl Entry {
+    /// What a backup handed on has a place until it is proposed: the backup may execute it, and hand on the next, before this replica does.
+    fn has_place(&self) -> bool {
+        self.source == Source::Client || self.stage != Stage::Proposed
+    }
+
+    /// Neither armed nor proposed.
+    const fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Waiting | Stage::Ready)
+    }
+
+    const fn asked(&self) -> Asked {
+        let (client, bytes) = (self.command.client(), self.command.encoded().len());
+        Asked { source: self.source, client, bytes, cost: self.cost }
+    }
 }
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Pool {
     entries: BTreeMap<Identity, Entry>,
-    shares: BTreeMap<(Source, Option<ClientKey>), usize>,
+    places: Places,
     bytes: usize,
-    /// Of these, what came from clients: a backup's places are its own, however much the clients have here.
-    client_bytes: usize,
     waiting: FairQueue,
     deadlines: BTreeSet<(Millis, Identity)>,
+    armed: Dues,
     ready: BTreeMap<Source, FairQueue>,
     sources: Turns<Source>,
     ready_bytes: usize,
@@ -69,34 +88,29 @@ pub enum Role {
 }
 
 impl Pool {
-    /// Admits a command.
+    /// Admits a command. What clients brought, and was not proposed yet, a backup may speak for: then it has the backup's turn and place.
     ///
     /// # Errors
     /// [`Ignored::Duplicate`] if its identity is held; [`Ignored::Busy`] if its client's share, or its backup's, is used up. Then
     /// nothing changed.
     pub fn insert(&mut self, command: Command, source: Source, role: Role, config: &Config) -> Result<(), Ignored> {
         let identity = command.identity();
-        if self.entries.contains_key(&identity) {
-            return Err(Ignored::Duplicate);
-        }
-        let share = Self::share(source, &identity);
-        let held = self.shares.get(&share).copied().unwrap_or(0);
-        let bytes = command.encoded().len();
-        let (limit, crowded) = match source {
-            Source::Client => (config.pool_commands, self.client_bytes.saturating_add(bytes) > config.pool_bytes),
-            Source::Backup(_) => (config.armed, false),
+        let command = match self.entries.get(&identity) {
+            Some(held) if source != Source::Client && held.source == Source::Client && held.is_open() => {
+                held.command.clone()
+            }
+            Some(_) => return Err(Ignored::Duplicate),
+            None => command,
         };
-        // A share of its own for each client that may be admitted and each backup, and no more: keys cost nothing.
-        let shares = config.admission.maximum().saturating_add(config.quorums.n());
-        if held >= limit || (crowded && held > 0) || (held == 0 && self.shares.len() >= shares) {
+        let cost = config.share_of_batch(command.encoded().len(), command.operation_count().into());
+        let entry = Entry { command, source, stage: Stage::Waiting, cost };
+        if !self.places.have_room(&entry.asked(), config) {
             return Err(Ignored::Busy);
         }
-        *self.shares.entry(share).or_default() += 1;
-        self.bytes += bytes;
-        if source == Source::Client {
-            self.client_bytes += bytes;
-        }
-        self.entries.insert(identity, Entry { command, source, stage: Stage::Waiting });
+        self.remove(&identity);
+        self.bytes += entry.command.encoded().len();
+        self.places.take(&entry.asked());
+        self.entries.insert(identity, entry);
         self.enqueue(identity, role);
         Ok(())
     }
@@ -105,17 +119,9 @@ impl Pool {
     pub fn remove(&mut self, identity: &Identity) {
         self.unstage(identity);
         if let Some(entry) = self.entries.remove(identity) {
-            let bytes = entry.command.encoded().len();
-            self.bytes -= bytes;
-            if entry.source == Source::Client {
-                self.client_bytes -= bytes;
-            }
-            let share = Self::share(entry.source, identity);
-            if let Some(count) = self.shares.get_mut(&share) {
-                *count -= 1;
-                if *count == 0 {
-                    self.shares.remove(&share);
-                }
+            self.bytes -= entry.command.encoded().len();
+            if entry.has_place() {
+                self.places.leave(&entry.asked());
             }
         }
     }
@@ -143,19 +149,34 @@ impl Pool {
         if self.entries.get(identity).is_some_and(|entry| entry.stage == Stage::Ready) {
             self.unstage(identity);
             self.set_stage(identity, Stage::Proposed);
+            if let Some(entry) = self.entries.get(identity).filter(|entry| !entry.has_place()) {
+                self.places.leave(&entry.asked());
+            }
         }
     }
 
-    /// A view begins or ends: every command is armed, or ready, anew.
+    /// A view begins or ends: every command is armed, or ready, anew. What backups handed on is for whom they handed it to: who does not lead
+    /// forgets it, for they hand it on to the next one, and what they have left behind would take their places in a later view.
     pub fn restart(&mut self, role: Role) {
+        if role == Role::Backup {
+            let handed_on = self.entries.iter().filter(|(_, entry)| entry.source != Source::Client);
+            let handed_on: Vec<_> = handed_on.map(|(identity, _)| *identity).collect();
+            for identity in &handed_on {
+                self.remove(identity);
+            }
+        }
         self.waiting = FairQueue::default();
         self.deadlines.clear();
+        self.armed = Dues::default();
         self.ready.clear();
         self.sources = Turns::default();
         self.ready_bytes = 0;
         self.ready_operations = 0;
         let identities: Vec<_> = self.entries.keys().copied().collect();
         for identity in identities {
+            if let Some(entry) = self.entries.get(&identity).filter(|entry| !entry.has_place()) {
+                self.places.take(&entry.asked());
+            }
             self.set_stage(&identity, Stage::Waiting);
             self.enqueue(identity, role);
         }
@@ -163,15 +184,17 @@ impl Pool {
 
     /// Arms the next command, if one waits and there is a place: the command to hand to the primary.
     pub fn arm(&mut self, deadline: Millis, config: &Config) -> Option<Command> {
-        if self.deadlines.len() >= config.armed {
+        let identity = self.waiting.peek()?;
+        let entry = self.entries.get_mut(&identity)?;
+        if !self.armed.have_room(entry.cost, config) {
+            self.waiting.pass_over();
             return None;
         }
-        let identity = self.waiting.peek()?;
-        // Places among the armed are what is scarce: one command, one turn.
-        self.waiting.take(&identity, 1);
-        self.deadlines.insert((deadline, identity));
-        let entry = self.entries.get_mut(&identity)?;
         entry.stage = Stage::Armed(deadline);
+        self.armed.add(entry.cost);
+        self.deadlines.insert((deadline, identity));
+        // Places are as scarce as room in a batch.
+        self.waiting.take(&identity, entry.cost.max(WHOLE_BATCH / config.armed as u64));
         Some(entry.command.clone())
     }
 
@@ -181,9 +204,9 @@ impl Pool {
         self.deadlines.first().copied()
     }
 
-    /// The armed commands, the earliest deadline first.
-    pub fn armed_commands(&self) -> impl Iterator<Item = &Command> {
-        self.deadlines.iter().filter_map(|(_, identity)| self.entries.get(identity)).map(|entry| &entry.command)
+    /// The armed commands with their deadlines, the earliest first.
+    pub fn armed_commands(&self) -> impl Iterator<Item = (Millis, &Command)> {
+        self.deadlines.iter().filter_map(|(deadline, identity)| Some((*deadline, &self.entries.get(identity)?.command)))
     }
 
     /// By when this command's order is due, if it is armed.
@@ -225,9 +248,14 @@ impl Pool {
             bytes += command.encoded().len();
             operations += u64::from(command.operation_count());
             if bytes > config.batch_bytes || operations > config.batch_operations {
+                // It opens the next one, whatever comes until then.
+                self.sources.pass_over();
+                if let Some(queue) = self.ready.get_mut(&source) {
+                    queue.pass_over();
+                }
                 break;
             }
-            let cost = config.share_of_batch(command.encoded().len(), command.operation_count().into());
+            let cost = entry.cost;
             self.sources.serve(source, cost);
             if let Some(queue) = self.ready.get_mut(&source) {
                 queue.take(&identity, cost);
@@ -268,13 +296,6 @@ impl Pool {
         self.bytes
     }
 
-    const fn share(source: Source, identity: &Identity) -> (Source, Option<ClientKey>) {
-        match source {
-            Source::Client => (source, Some(identity.client)),
-            Source::Backup(_) => (source, None),
-        }
-    }
-
     fn enqueue(&mut self, identity: Identity, role: Role) {
         match role {
             Role::Backup => self.waiting.push(identity),
@@ -299,6 +320,7 @@ impl Pool {
         match entry.stage {
             Stage::Waiting => self.waiting.remove(identity),
             Stage::Armed(deadline) => {
+                self.armed.subtract(entry.cost);
                 self.deadlines.remove(&(deadline, *identity));
             }
             Stage::Ready => {

@@ -2,10 +2,10 @@
 //!
 //! - Time goes in windows of `T / 8`. In each a backup counts what was ordered, and how long on average the commands waited that it had handed on: clients that wait for
 //!   answers get as much done as that average lets them (Little's law). What its own votes took to be signed and on disk is taken off: the primary cannot help it.
-//! - A window *falls short* if they waited for more than 3/2 of the normal wait while less than 3/4 of the normal number was ordered. Normal is the better of
-//!   what this reign has shown and of the lower median of the last reigns of other primaries.
+//! - A window *falls short* if they waited for more than 3/2 of the normal wait while less than 3/4 of what is normal was ordered, both in commands and in what these
+//!   take of batches: of heavier commands fewer are ordered by anybody. Normal is the better of what this reign has shown and of the lower median of the last reigns of other primaries.
 //! - It also does if they waited for longer than an honest primary needs (`T / 8`, or 4 times what it takes from this backup's own vote to the slot's order), and
-//!   nobody else has reigned yet and no batch was half full; and if one did, and more than `n * A` others went before it: fair turns never take that long.
+//!   nobody else has reigned yet and no batch was half full; and if one did, and more others went before it than fair turns allow: `n * A` beyond the batches that may wait.
 //! - What is missing is a debt; a window that is served in full pays a third of a window back. A debt of 8 windows ends the view, as a time-out does.
 //! - Each view that ends in debt doubles the debt that ends the next one; calm halves it again. So where everybody is slow, views soon stay.
 //!
@@ -13,6 +13,7 @@
 //! is not a backup in its view, would be alone in another one, or others are ahead of it. Nothing of this is durable: it is an opinion, and a restart forms a new one. Safety never looks at it.
 
 use crate::command::Identity;
+use crate::config::WHOLE_BATCH;
 use crate::replica::{Phase, Replica, Turn};
 use crate::types::{Millis, Slot};
 use alloc::collections::BTreeMap;
@@ -38,11 +39,20 @@ const ROUNDS: u64 = 4;
 /// Waits below this part of the time-out are nobody's fault.
 const FLOOR: u64 = 32;
 
+/// What was ordered and runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Service {
+    /// How many commands.
+    pub commands: u64,
+    /// What they take of batches.
+    pub batches: u64,
+}
+
 /// What a primary has shown to be possible; 0 is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Shown {
-    /// Commands in a thousand base time-outs.
-    rate: u64,
+    /// In a thousand base time-outs.
+    rate: Service,
     /// The mean wait of watched commands, in thousandths of a millisecond.
     wait: u64,
 }
@@ -59,8 +69,8 @@ struct Smoothed {
 pub struct Reign {
     /// When the window began; `None` where this replica did not judge just now.
     since: Option<Millis>,
-    /// Commands ordered in this window.
-    ordered: u64,
+    /// What was ordered in this window.
+    ordered: Service,
     /// Waits of watched commands that were ordered in it: their sum, and how many.
     waited: (Millis, u64),
     /// The longest that an own vote took in it until it was signed and durable.
@@ -69,7 +79,8 @@ pub struct Reign {
     own: Option<(Slot, Millis)>,
     /// One of its batches was half full: who waits may wait for others.
     crowded: bool,
-    rate: Smoothed,
+    commands: Smoothed,
+    batches: Smoothed,
     wait: Smoothed,
     shown: Shown,
     /// From the own vote for a slot until it is ordered: what replicas take, whoever leads.
@@ -122,11 +133,32 @@ impl Smoothed {
     }
 }
 
+impl Service {
+    const fn plus(self, other: Self) -> Self {
+        let commands = self.commands.saturating_add(other.commands);
+        Self { commands, batches: self.batches.saturating_add(other.batches) }
+    }
+
+    /// Of each the better.
+    fn or(self, other: Self) -> Self {
+        Self { commands: self.commands.max(other.commands), batches: self.batches.max(other.batches) }
+    }
+
+    /// How much of a window is missing in one with this service, whichever way it is counted.
+    fn missing(self, normal: Self) -> u64 {
+        let of = |ordered: u64, normal: u64| {
+            let due = normal / 4 * 3;
+            due.saturating_sub(ordered).saturating_mul(WHOLE).checked_div(due).unwrap_or(0)
+        };
+        of(self.commands, normal.commands).min(of(self.batches, normal.batches))
+    }
+}
+
 impl Shown {
     /// The better of both.
     fn or(self, other: Self) -> Self {
         let wait = if self.wait == 0 || (other.wait > 0 && other.wait < self.wait) { other.wait } else { self.wait };
-        Self { rate: self.rate.max(other.rate), wait }
+        Self { rate: self.rate.or(other.rate), wait }
     }
 }
 
@@ -156,19 +188,18 @@ impl Reign {
         }
     }
 
-    /// A slot was ordered with so many commands that run, and with a batch that takes this share of what one may hold.
-    pub fn ordered(&mut self, now: Millis, slot: Slot, commands: u64, share: u64, pipeline: u64) {
+    /// A slot was ordered with this service; so many slots may rightly go before a command that waits.
+    pub fn ordered(&mut self, now: Millis, slot: Slot, service: Service, fair: u64) {
         if let Some((_, at)) = self.voted.filter(|(voted, _)| *voted <= slot) {
             self.round.add(now.saturating_sub(at));
             self.voted = None;
         }
-        self.crowded |= share >= 1 << 19;
-        self.ordered = self.ordered.saturating_add(commands);
-        // What was under way when the late command came went before it rightly.
+        self.crowded |= service.batches >= WHOLE_BATCH / 2;
+        self.ordered = self.ordered.plus(service);
         if let Some((_, since, overtaken)) = &mut self.late
-            && slot > since.plus(pipeline)
+            && slot > since.plus(fair)
         {
-            *overtaken = overtaken.saturating_add(commands);
+            *overtaken = overtaken.saturating_add(service.commands);
         }
     }
 
@@ -179,7 +210,7 @@ impl Reign {
 
     /// The reign of `primary` is over for this replica.
     pub fn ends(&mut self, primary: ReplicaId) {
-        if self.shown.rate > 0 {
+        if self.shown.rate.commands > 0 {
             self.past.insert(primary, self.shown);
         }
         if self.debt >= self.proof() / 2 {
@@ -191,13 +222,13 @@ impl Reign {
     }
 
     /// Nothing is judged just now.
-    const fn pauses(&mut self) {
+    fn pauses(&mut self) {
         self.since = None;
         self.late = None;
         self.voted = None;
         self.own = None;
         self.crowded = false;
-        (self.ordered, self.waited, self.held) = (0, (0, 0), 0);
+        (self.ordered, self.waited, self.held) = (Service::default(), (0, 0), 0);
     }
 
     /// What an honest primary never takes.
@@ -212,7 +243,9 @@ impl Reign {
     /// What is normal here, and whether others than `primary` have a part in it.
     fn normal(&self, primary: ReplicaId) -> (Shown, bool) {
         let others = || self.past.iter().filter(|(id, _)| **id != primary).map(|(_, shown)| *shown);
-        let rate = median(others().map(|shown| shown.rate));
+        let commands = median(others().map(|shown| shown.rate.commands));
+        let batches = median(others().map(|shown| shown.rate.batches));
+        let rate = Service { commands, batches };
         let wait = median(others().map(|shown| shown.wait));
         (self.shown.or(Shown { rate, wait }), others().next().is_some())
     }
@@ -226,7 +259,7 @@ impl Reign {
     }
 
     /// How much of a window is missing in this one; `None` if nobody waited too long.
-    fn shortfall(&self, window: &Window, rate: u64, wait: u64) -> Option<u64> {
+    fn shortfall(&self, window: &Window, rate: Service, wait: u64) -> Option<u64> {
         let (normal, compared) = self.normal(window.primary);
         let long = self.long(window.timeout);
         let overtaken = self.late.is_some_and(|(_, _, overtaken)| overtaken > window.turns);
@@ -234,17 +267,14 @@ impl Reign {
             return Some(WHOLE);
         }
         let normal_wait = if normal.wait == 0 { long * WHOLE } else { normal.wait * 3 / 2 };
-        let due = normal.rate / 4 * 3;
-        if due == 0 || wait <= normal_wait.max(window.timeout * WHOLE / FLOOR) {
-            return None;
-        }
-        Some(due.saturating_sub(rate) * WHOLE / due)
+        (wait > normal_wait.max(window.timeout * WHOLE / FLOOR)).then(|| rate.missing(normal.rate))
     }
 
     /// Closes the window; whether the debt ends the view.
     fn close(&mut self, now: Millis, window: &Window) -> bool {
         let long = self.long(window.timeout);
-        let rate = self.ordered.saturating_mul(window.base).saturating_mul(WHOLE) / window.elapsed.max(1);
+        let rate = |sum: u64| sum.saturating_mul(window.base).saturating_mul(WHOLE) / window.elapsed.max(1);
+        let rate = Service { commands: rate(self.ordered.commands), batches: rate(self.ordered.batches) };
         let wait = self.wait(now, window.oldest);
         self.late = match (window.oldest, self.late) {
             (Some((oldest, _)), Some(late)) if late.0 == oldest => Some(late),
@@ -255,20 +285,21 @@ impl Reign {
             Some(missing) if missing > 0 => self.debt = self.debt.saturating_add(missing),
             _ => self.debt = self.debt.saturating_sub(PAYBACK),
         }
-        if let Some(rate) = self.rate.add(rate) {
-            self.shown.rate = self.shown.rate.max(rate);
+        if let (Some(commands), Some(batches)) = (self.commands.add(rate.commands), self.batches.add(rate.batches)) {
+            self.shown.rate = self.shown.rate.or(Service { commands, batches });
         }
         if wait > 0
             && let Some(wait) = self.wait.add(wait)
         {
-            self.shown = self.shown.or(Shown { rate: 0, wait });
+            self.shown = self.shown.or(Shown { rate: Service::default(), wait });
         }
         self.calm = if self.debt == 0 { self.calm + 1 } else { 0 };
         if self.calm >= CALM << self.patience {
             self.calm = 0;
             self.patience = self.patience.saturating_sub(1);
         }
-        (self.since, self.ordered, self.waited, self.held, self.crowded) = (Some(now), 0, (0, 0), 0, false);
+        (self.since, self.ordered, self.waited, self.held, self.crowded) =
+            (Some(now), Service::default(), (0, 0), 0, false);
         self.debt >= self.proof()
     }
 }

@@ -52,6 +52,13 @@ impl<K: Copy + Ord> Turns<K> {
         self.order.first().map(|(_, who)| *who)
     }
 
+    /// Whoever is next has to wait for room: who begins to wait from now on comes after it.
+    pub fn pass_over(&mut self) {
+        if let Some((mark, _)) = self.order.first() {
+            self.now = self.now.max(mark.saturating_add(1));
+        }
+    }
+
     /// `who`, who waits, is served at this cost.
     pub fn serve(&mut self, who: K, cost: u64) {
         if let Some(mark) = self.marks.get_mut(&who)
@@ -97,6 +104,11 @@ impl FairQueue {
     pub fn peek(&self) -> Option<Identity> {
         let client = self.turns.next()?;
         self.clients.get(&client)?.first().map(|sequence| Identity { client, sequence: *sequence })
+    }
+
+    /// The command whose turn it is has to wait for room: who begins to wait from now on comes after its client.
+    pub fn pass_over(&mut self) {
+        self.turns.pass_over();
     }
 
     /// A command is served, at this cost to its client.

@@ -233,9 +233,11 @@ fn a_command_is_verified_once() {
     // Beside a known one, too.
     let forged = forged(&known, &other);
     assert_eq!(Command::decode(forged.clone().into()).unwrap().check(&committee), Err(VerifyError::BadSignature));
-    let batch = Batch::decode([known.encoded(), forged.as_slice()].concat().into()).unwrap();
+    let beside = world.command(1, 1).into_inner();
+    assert_eq!((beside.check(&committee), learned()), (Ok(()), 2));
+    let batch = Batch::decode([beside.encoded(), forged.as_slice()].concat().into()).unwrap();
     assert_eq!(batch.check(&committee), Err(VerifyError::BadSignature));
-    assert_eq!(learned(), 1);
+    assert_eq!(learned(), 2);
     // What is known is not checked again in a batch: told that it knows the command, though not the batch, this one takes a bad signature.
     let committee = world.committee.clone().with_client_cache(Arc::new(KnowsTheSecond::default()));
     assert_eq!(Batch::decode(forged.into()).unwrap().check(&committee), Ok(()));

@@ -215,6 +215,19 @@ fn apply(mut bytes: Vec<u8>, spoil: &Spoil) -> Vec<u8> {
     bytes
 }
 
+/// Two commands of one client and sequence, equal or not: no honest pool holds both, so whoever proposes them is proved faulty.
+#[test]
+fn a_batch_names_a_command_once() {
+    let one = WORLD.command(0, 1).into_inner();
+    for second in [one.clone(), WORLD.command_of(0, 1, &[b"another"]).into_inner()] {
+        let between = WORLD.command(1, 1).into_inner();
+        let batch = Arc::new(Batch::new(vec![one.clone(), between, second]).unwrap());
+        assert!(batch.check(&WORLD.committee).is_err());
+        let pre_prepare = WORLD.pre_prepare(0, 1, *batch.digest());
+        Evidence::InvalidBatch { pre_prepare, body: Body(batch) }.check(&WORLD.committee).unwrap();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -60,6 +60,14 @@ const fn source(number: u16) -> Source {
     if number == 0 { Source::Client } else { Source::Backup(ReplicaId(number - 1)) }
 }
 
+fn cost(command: &Command, config: &Config) -> u64 {
+    config.share_of_batch(command.encoded().len(), command.operation_count().into())
+}
+
+fn has_room((count, sum): (usize, u64), command: &Command, config: &Config) -> bool {
+    count == 0 || (count < config.armed && sum + cost(command, config) <= 1 << 20)
+}
+
 #[derive(Default)]
 struct Model {
     held: BTreeMap<Identity, (Command, Source, Stage)>,
@@ -76,21 +84,30 @@ impl Model {
         self.held.values().filter(|(_, _, stage)| wanted(stage)).count()
     }
 
+    /// Of how many commands a backup waits for the order, and what these take of a batch.
+    fn dues(&self, config: &Config, wanted: impl Fn(Source, Stage) -> bool) -> (usize, u64) {
+        let wanted = self.held.values().filter(|(_, source, stage)| wanted(*source, *stage));
+        wanted.fold((0, 0), |(count, sum), (command, ..)| (count + 1, sum + cost(command, config)))
+    }
+
     fn insert(&mut self, command: &Command, source: Source, config: &Config) -> Result<(), Ignored> {
         let identity = command.identity();
-        if self.held.contains_key(&identity) {
-            return Err(Ignored::Duplicate);
+        if let Some((_, held, stage)) = self.held.get(&identity) {
+            let is_open = matches!(stage, Stage::Waiting | Stage::Ready);
+            if source == Source::Client || *held != Source::Client || !is_open {
+                return Err(Ignored::Duplicate);
+            }
         }
-        let same = |client: &Identity, other: Source| match source {
-            Source::Client => other == source && client.client == identity.client,
-            Source::Backup(_) => other == source,
+        let clients = self.held.iter().filter(|(_, (_, source, _))| *source == Source::Client);
+        let room: usize = clients.clone().map(|(_, (command, ..))| command.encoded().len() + 512).sum();
+        let share = clients.filter(|(other, _)| other.client == identity.client).count();
+        let crowded = room + command.encoded().len() + 512 > config.pool_bytes;
+        let dues = self.dues(config, |other, stage| other == source && stage != Stage::Proposed);
+        let busy = match source {
+            Source::Client => share >= config.pool_commands || (crowded && share > 0),
+            Source::Backup(_) => !has_room(dues, command, config),
         };
-        let share = self.held.iter().filter(|(client, (_, other, _))| same(client, *other)).count();
-        let limit = if source == Source::Client { config.pool_commands } else { config.armed };
-        let clients = self.held.values().filter(|(_, source, _)| *source == Source::Client);
-        let bytes: usize = clients.map(|(command, ..)| command.encoded().len()).sum();
-        let crowded = source == Source::Client && bytes + command.encoded().len() > config.pool_bytes;
-        if share >= limit || (crowded && share > 0) {
+        if busy {
             return Err(Ignored::Busy);
         }
         let stage = if self.primary { Stage::Ready } else { Stage::Waiting };
@@ -110,6 +127,8 @@ fn check(pool: &Pool, model: &Model, config: &Config) {
     let armed = |stage: &Stage| matches!(stage, Stage::Armed(_));
     assert_eq!(pool.armed(), model.count(armed));
     assert!(pool.armed() <= config.armed, "more armed than A");
+    let (count, sum) = model.dues(config, |_, stage| matches!(stage, Stage::Armed(_)));
+    assert!(count <= 1 || sum <= 1 << 20, "more armed than a batch holds");
     let deadlines = model.held.iter().filter_map(|(identity, (.., stage))| match stage {
         Stage::Armed(deadline) => Some((*deadline, *identity)),
         _ => None,
@@ -160,16 +179,28 @@ fn run(pool: &mut Pool, model: &mut Model, event: Event, config: &Config) {
         Event::Restart(primary) => {
             model.primary = primary;
             pool.restart(if primary { Role::Primary } else { Role::Backup });
+            // What was handed to this replica is for it to propose, or nothing.
+            model.held.retain(|_, (_, source, _)| primary || *source == Source::Client);
             for (.., stage) in model.held.values_mut() {
                 *stage = if primary { Stage::Ready } else { Stage::Waiting };
             }
         }
         Event::Arm => {
             model.now += 1;
-            let may = model.count(|stage| matches!(stage, Stage::Armed(_))) < config.armed
-                && model.count(|stage| *stage == Stage::Waiting) > 0;
+            let dues = model.dues(config, |_, stage| matches!(stage, Stage::Armed(_)));
+            let waiting: Vec<_> = model
+                .held
+                .values()
+                .filter(|(.., stage)| *stage == Stage::Waiting)
+                .map(|(command, ..)| command)
+                .collect();
             let armed = pool.arm(model.now, config);
-            assert_eq!(armed.is_some(), may);
+            let (any, all) = (
+                waiting.iter().any(|command| has_room(dues, command, config)),
+                waiting.iter().all(|command| has_room(dues, command, config)),
+            );
+            assert!(armed.as_ref().is_none_or(|command| has_room(dues, command, config)));
+            assert!(if armed.is_some() { any } else { !all || waiting.is_empty() });
             if let Some(command) = armed {
                 let identity = command.identity();
                 assert_eq!(model.held[&identity].2, Stage::Waiting);
@@ -242,9 +273,11 @@ proptest! {
         for (place, count) in counts.iter().enumerate() {
             let (client, number) = (place % 4, (place / 4) as u16);
             for _ in 0..*count {
-                // Each identity comes by one source only.
+                // Each identity comes by one source only, and each backup has room for one batch.
                 let Some(command) = COMMANDS[client].iter().find(|command| !origin.contains_key(&command.identity())) else { continue };
-                pool.insert(command.clone(), source(number), Role::Primary, &config).unwrap();
+                if pool.insert(command.clone(), source(number), Role::Primary, &config).is_err() {
+                    continue;
+                }
                 origin.insert(command.identity(), (source(number), client));
                 *left.entry(source(number)).or_default().entry(client).or_default() += 1;
             }
@@ -274,27 +307,31 @@ proptest! {
         prop_assert!(left.values().all(|clients| clients.values().all(|count| *count == 0)));
     }
 
-    /// The same for what a backup arms.
+    /// The same for what a backup arms: places, and room in a batch, whichever they take more of.
     #[test]
     fn a_backup_arms_clients_in_turn(counts in prop::collection::vec(0..8_usize, 4)) {
-        let config = Config { pool_commands: 64, armed: 1000, pool_bytes: 1 << 20, ..WORLD.config(1) };
+        let config = Config { pool_commands: 64, pool_bytes: 1 << 20, ..WORLD.config(1) };
+        let cost = |command: &Command| cost(command, &config).max((1 << 20) / config.armed as u64);
+        let largest = COMMANDS.iter().flatten().map(cost).max().unwrap();
         let mut pool = Pool::default();
         for (client, count) in counts.iter().enumerate() {
             for command in &COMMANDS[client][..*count] {
                 pool.insert(command.clone(), Source::Client, Role::Backup, &config).unwrap();
             }
         }
-        let mut served = [0_usize; 4];
+        let (mut served, mut left) = ([0_u64; 4], counts);
         while let Some(command) = pool.arm(1, &config) {
+            pool.remove(&command.identity());
             let client = COMMANDS.iter().position(|commands| commands[0].client() == command.client()).unwrap();
-            served[client] += 1;
+            served[client] += cost(&command);
+            left[client] -= 1;
             for one in 0..4 {
                 for other in 0..4 {
-                    prop_assert!(served[other] >= counts[other] || served[one] <= served[other] + 1);
+                    prop_assert!(left[other] == 0 || served[one] <= served[other] + largest);
                 }
             }
         }
-        prop_assert_eq!(served.to_vec(), counts);
+        prop_assert_eq!(left, [0; 4]);
     }
 }
 
@@ -322,7 +359,7 @@ fn everybody_has_one_place_in_a_crowded_pool() {
     let config = world.config(0);
     let mut pool = Pool::default();
     let body = vec![7; 1800];
-    for sequence in 1..=4 {
+    for sequence in 1..=3 {
         let command = world.command_of(0, sequence, &[&body]).into_inner();
         pool.insert(command, Source::Client, Role::Primary, &config).unwrap();
     }
@@ -418,4 +455,130 @@ fn large_commands_buy_no_larger_share() {
         }
         assert!(shares[0] <= shares[1] + 8 && shares[1] <= shares[0] + 16, "{shares:?}, one by one: {one_by_one}");
     }
+}
+
+/// The commands that this replica hands to r0, since a mark.
+fn handed_on(lone: &Lone<'_>, mark: usize) -> Vec<Identity> {
+    let sent = lone.sent_to(mark).filter(|(to, _)| *to == ReplicaId(0));
+    sent.filter_map(
+        |(_, message)| if let Message::Command(command) = message { Some(command.identity()) } else { None },
+    )
+    .collect()
+}
+
+/// Or a few clients make more than a primary can order in a time-out due at once, and honest ones are deposed for it.
+#[test]
+fn what_a_backup_arms_fits_one_batch() {
+    let mut backup = Lone::new(&WORLD, 1);
+    for (operations, at_once) in [(8, 1), (4, 2), (5, 1), (1, 4)] {
+        let base = backup.executed.slot.0;
+        let commands: Vec<_> =
+            (1..=4).map(|sequence| WORLD.command_of(0, base + sequence, &vec![&b"x"[..]; operations])).collect();
+        let mark = backup.effects.len();
+        for command in &commands {
+            backup.client(command.clone()).unwrap();
+        }
+        assert_eq!(handed_on(&backup, mark).len(), at_once, "commands of {operations} operations");
+        for (slot, command) in (base + 1..).zip(&commands) {
+            let batch = Batch::new(vec![command.clone().into_inner()]).unwrap();
+            backup.decide(0, 0, slot, Some(std::sync::Arc::new(batch))).unwrap();
+        }
+        assert_eq!(handed_on(&backup, mark).len(), commands.len(), "each has its turn");
+    }
+}
+
+/// A command that fills a batch never fits behind another; the next batch is its own, however many small ones come.
+#[test]
+fn small_commands_keep_no_large_one_waiting() {
+    let config = Config { batch_operations: 8, pool_commands: 64, pool_bytes: 1 << 20, ..WORLD.config(0) };
+    // Large ones by a backup, by another client, and by a client whose key comes first.
+    for (from, large, small) in [(1, 0, 1), (0, 0, 1), (0, 1, 0)] {
+        let mut pool = Pool::default();
+        let insert = |pool: &mut Pool, client: usize, sequence: u64, operations: usize, from: u16| {
+            let command = WORLD.command_of(client, sequence, &vec![&b"x"[..]; operations]).into_inner();
+            pool.insert(command.clone(), source(from), Role::Primary, &config).unwrap();
+            command.identity()
+        };
+        let mut sequence = 0;
+        for number in 1..=4 {
+            let wanted = insert(&mut pool, large, number, 8, from);
+            let batches = (1..).find(|_| {
+                for _ in 0..2 {
+                    sequence += 1;
+                    insert(&mut pool, small, sequence, 1, 0);
+                }
+                let batch = pool.take_batch(&config);
+                for command in &batch {
+                    pool.remove(&command.identity());
+                }
+                batch.iter().any(|command| command.identity() == wanted)
+            });
+            assert!(batches.unwrap() <= 3, "the {number}. large command of source {from}: {batches:?} batches");
+        }
+    }
+}
+
+/// protocol.md: backups that have armed a command speak for it beside its client, with turns of their own; nor may what one of them speaks for be more than a batch.
+#[test]
+fn a_backup_speaks_for_what_the_primary_has_from_clients() {
+    let config = Config { batch_operations: 8, pool_commands: 16, pool_bytes: 1 << 20, ..WORLD.config(0) };
+    let mut pool = Pool::default();
+    let command = |client: usize, sequence: u64| WORLD.command_of(client, sequence, &[&b"x"[..]; 8]).into_inner();
+    for client in 0..4 {
+        for sequence in 1..=16 {
+            pool.insert(command(client, sequence), Source::Client, Role::Primary, &config).unwrap();
+        }
+    }
+    let (spoken, other) = (command(3, 16), command(2, 16));
+    pool.insert(spoken.clone(), source(2), Role::Primary, &config).unwrap();
+    let busy = pool.insert(other.clone(), source(2), Role::Primary, &config);
+    assert_eq!(busy, Err(Ignored::Busy), "a second batch of the same backup");
+    assert_eq!(pool.insert(spoken.clone(), source(3), Role::Primary, &config), Err(Ignored::Duplicate));
+    pool.insert(other, source(3), Role::Primary, &config).unwrap();
+    let batches: Vec<_> = (0..4).flat_map(|_| pool.take_batch(&config)).collect();
+    assert!(batches.contains(&spoken));
+    assert_eq!(pool.len(), 64);
+    // Its client's place is free again.
+    pool.insert(command(3, 17), Source::Client, Role::Primary, &config).unwrap();
+}
+
+/// Where a backup executes first, what it hands on next finds its places free: the primary has proposed whatever was executed.
+#[test]
+fn what_is_proposed_takes_no_place_of_its_backup() {
+    let mut primary = Lone::new(&WORLD, 0);
+    let mut hand_on = |sequence: u64| {
+        let command = WORLD.command_of(0, sequence, &[&b"x"[..]; 4]).into_inner();
+        primary.hear(2, Message::Command(command))
+    };
+    // The first is proposed alone, two fill a batch, and then the pipeline is full.
+    for sequence in 1..=5 {
+        assert_eq!(hand_on(sequence), Ok(()), "command {sequence}");
+    }
+    assert_eq!(hand_on(6), Err(Ignored::Busy), "a batch waits");
+}
+
+/// Not only the oldest: a primary may have been too busy for all of them.
+#[test]
+fn all_that_waits_is_handed_on_again() {
+    let mut backup = Lone::new(&WORLD, 1);
+    for sequence in 1..=4 {
+        backup.client(WORLD.command(0, sequence)).unwrap();
+    }
+    let mark = backup.effects.len();
+    backup.fire(|timer| matches!(timer, varangian_consensus::Timer::Status(_))).unwrap();
+    assert_eq!(handed_on(&backup, mark).len(), 4);
+}
+
+/// A command is more than its bytes: ten thousand keys with tiny ones must not cost several times what the pool may hold.
+#[test]
+fn tiny_commands_take_their_true_room() {
+    let world = World::with(4, Parameters { pool_bytes: 1 << 13, ..small() }, 30, None);
+    let mut pool = Pool::default();
+    let admitted =
+        (1..=4).flat_map(|sequence| (0..30).map(move |client| (client, sequence))).filter(|(client, sequence)| {
+            let command = world.command_of(*client, *sequence, &[b""]).into_inner();
+            pool.insert(command, Source::Client, Role::Backup, &world.config(1)).is_ok()
+        });
+    // One of each, and no more.
+    assert_eq!(admitted.count(), 30);
 }

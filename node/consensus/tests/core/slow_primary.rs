@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use crate::properties_support::{Lone, World};
+use crate::properties_support::{Lone, World, small};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use varangian_consensus::message::Status;
-use varangian_consensus::{Message, Phase, Slot, View};
-use varangian_crypto::Bounded;
+use varangian_consensus::{Batch, Message, Phase, Slot, View};
+use varangian_crypto::{Bounded, Parameters};
 
 /// Of four replicas; the last to lead.
 const BACKUP: u16 = 3;
@@ -35,13 +36,20 @@ impl<'a> Court<'a> {
 
     /// The backup gets a command of this client, which is ordered after `wait`; then nothing for `idle`.
     fn order(&mut self, client: usize, wait: u64, idle: u64) {
+        self.order_of(client, 1, wait, idle);
+    }
+
+    /// A command of so many operations.
+    fn order_of(&mut self, client: usize, operations: usize, wait: u64, idle: u64) {
         self.slot += 1;
         let (world, slot) = (self.lone.world, self.slot);
         self.hear_others(slot - 1);
-        let _armed = self.lone.client(world.command(client, slot));
+        let command = world.command_of(client, slot, &vec![&b"x"[..]; operations]);
+        let batch = Batch::new(vec![command.clone().into_inner()]).unwrap();
+        let _armed = self.lone.client(command);
         self.lone.now += wait;
         self.hear_others(slot - 1);
-        let _decided = self.lone.decide(0, self.view(), slot, Some(world.batch(client, slot)));
+        let _decided = self.lone.decide(0, self.view(), slot, Some(Arc::new(batch)));
         self.lone.now += idle;
     }
 
@@ -128,6 +136,22 @@ fn falling_load_deposes_nobody() {
     assert_eq!(court.until_given_up(50, 20, 5000), None);
 }
 
+/// Fewer of them, as each fills a batch: in what they take of batches the primary orders more than ever.
+#[test]
+fn heavier_commands_depose_nobody() {
+    let parameters = Parameters { max_batch_operations: 64, ..small() };
+    let world = World::with(4, parameters, 4, None);
+    let mut court = Court::new(&world);
+    assert_eq!(court.until_given_up(400, 5, 0), None);
+    for command in 0..200 {
+        court.order_of(0, 64, 60, 0);
+        assert!(!court.is_given_up(), "after {command} commands");
+    }
+    // Then as many as ever would be: what was shown of batches is no excuse.
+    let windows = court.until_given_up(400, 60, 0).unwrap() * 60 / 125;
+    assert!((8..=14).contains(&windows), "{windows} windows");
+}
+
 /// Every third window in debt, the others in full: it cannot be spread so that it does not show.
 #[test]
 fn who_is_slow_now_and_then_is_given_up_too() {
@@ -181,8 +205,8 @@ fn one_who_starves_a_client_is_given_up_however_much_it_orders() {
         assert!(court.until_given_up(360, 5, 0).is_none_or(|_| victims > 1), "too soon");
         if !court.is_given_up() {
             court.slot += 1;
-            let batch = varangian_consensus::Batch::new(vec![starved.into_inner()]).unwrap();
-            court.lone.decide(0, court.view(), court.slot, Some(std::sync::Arc::new(batch))).unwrap();
+            let batch = Batch::new(vec![starved.into_inner()]).unwrap();
+            court.lone.decide(0, court.view(), court.slot, Some(Arc::new(batch))).unwrap();
         }
     }
     assert!(court.lone.now < 20_000);

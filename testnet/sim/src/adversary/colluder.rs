@@ -1,7 +1,7 @@
 //! One of several that share a plan (faults, row 17).
 //!
 //! As primary it tells the halves of the backups two stories; as backup it votes for both, telling each half what it wants to hear, COMMIT included.
-//! Who hears which story is computed from view and slot ([`is_second`]), and the second story from the first ([`reordered`]), so colluders need no word
+//! Who hears which story is computed from view and slot ([`is_second`]), and the second story from the first ([`Spare`]), so colluders need no word
 //! between them: any set of replicas under this attack plays together, in memory and as processes alike.
 //!
 //! Defence: with `f` of them neither story gets a quorum without an honest majority's half, and the honest prove the primary's fault to each other. With
@@ -10,7 +10,7 @@
 use super::behaviour::Behaviour;
 use super::hand::Hand;
 use super::retelling_primary::{Audience, RetellingPrimary, is_second};
-use super::telling::{Telling, reordered};
+use super::telling::{Spare, Telling};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use varangian_consensus::{Batch, Commit, Message, PrePrepare, Prepare, Record, Slot, View, Vote};
@@ -21,6 +21,7 @@ use varangian_runner::Io;
 #[derive(Debug)]
 pub struct Colluder {
     primary: RetellingPrimary,
+    spare: Spare,
     /// Bodies by digest, at most two windows of them.
     bodies: BTreeMap<(Slot, Digest), Arc<Batch>>,
     /// The story that it was told, and the other one; at most two windows of them.
@@ -31,6 +32,7 @@ impl Default for Colluder {
     fn default() -> Self {
         Self {
             primary: RetellingPrimary::new(Telling::Reordered, Audience::Half),
+            spare: Spare::default(),
             bodies: BTreeMap::new(),
             stories: BTreeMap::new(),
         }
@@ -60,6 +62,7 @@ impl Colluder {
 
 impl Behaviour for Colluder {
     fn persisting(&mut self, hand: &Hand, records: &[Record]) {
+        self.spare.see(records);
         let bound = usize::try_from(hand.window().saturating_mul(2)).unwrap_or(usize::MAX);
         for record in records {
             match record {
@@ -69,7 +72,7 @@ impl Behaviour for Colluder {
                 Record::Accepted(signed) => {
                     let PrePrepare { view, slot, digest } = signed.statement;
                     let told = self.bodies.get(&(slot, digest)).filter(|_| hand.strikes(view, Some(slot)));
-                    if let Some(other) = told.and_then(|batch| reordered(batch)) {
+                    if let Some(other) = told.and_then(|batch| self.spare.reordered(batch)) {
                         self.stories.insert((view, slot), (digest, *other.digest()));
                     }
                 }

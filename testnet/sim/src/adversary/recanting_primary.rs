@@ -8,7 +8,7 @@
 
 use super::behaviour::Behaviour;
 use super::hand::Hand;
-use super::telling::reordered;
+use super::telling::Spare;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use varangian_consensus::{Batch, Message, PrePrepare, Record, Slot, View, Vote};
@@ -18,6 +18,7 @@ use varangian_runner::Io;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct RecantingPrimary {
+    spare: Spare,
     /// The other story of its proposals, two windows of them at most.
     others: BTreeMap<(View, Slot), Arc<Batch>>,
     /// What was proposed last when this peer connected; its own core greets it with a status then.
@@ -26,11 +27,12 @@ pub struct RecantingPrimary {
 
 impl Behaviour for RecantingPrimary {
     fn persisting(&mut self, hand: &Hand, records: &[Record]) {
+        self.spare.see(records);
         for pair in records.windows(2) {
             if let [Record::Batch { slot, batch }, Record::Proposed(proposal)] = pair
                 && proposal.slot == *slot
                 && hand.strikes(proposal.view, Some(*slot))
-                && let Some(other) = reordered(batch)
+                && let Some(other) = self.spare.reordered(batch)
                 && hand.fits(other.encoded().len() as u64, other.operation_count())
             {
                 self.others.insert((proposal.view, *slot), Arc::new(other));

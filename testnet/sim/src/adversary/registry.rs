@@ -45,7 +45,7 @@ const HIDDEN_CERTIFICATE: &str = "a view change that hides a certificate";
 const TWO_CHECKPOINTS: &str = "two checkpoints for one slot";
 
 /// All kinds, in the order of the table of attacks.
-pub static ATTACKS: [Kind; 57] = [
+pub static ATTACKS: [Kind; 58] = [
     Kind {
         name: "silent",
         description: "sends nothing in the views that it leads",
@@ -174,12 +174,21 @@ pub static ATTACKS: [Kind; 57] = [
     },
     Kind {
         name: "duplicate",
-        description: "as primary, proposes every command twice, and those of the batch before again",
+        description: "as primary, proposes the commands of the batch before again",
         rows: &[5],
         defence: "exactly-once is decided at execution: a duplicate gets the original reply",
         evidence: &[],
         besides: &[],
         behaviour: || Box::new(RetellingPrimary::new(Telling::Repeated, Audience::All)),
+    },
+    Kind {
+        name: "twice",
+        description: "as primary, proposes every command twice in one batch",
+        rows: &[5],
+        defence: "a batch names a command once; body and pre-prepare are evidence and end the view",
+        evidence: &[INVALID_BATCH],
+        besides: &[],
+        behaviour: || Box::new(RetellingPrimary::new(Telling::Twice, Audience::All)),
     },
     Kind {
         name: "out-of-window",

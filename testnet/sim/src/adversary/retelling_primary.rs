@@ -104,6 +104,7 @@ impl RetellingPrimary {
 
 impl Behaviour for RetellingPrimary {
     fn persisting(&mut self, hand: &Hand, records: &[Record]) {
+        self.teller.see(records);
         for pair in records.windows(2) {
             if let [Record::Batch { slot, batch }, Record::Proposed(proposal)] = pair
                 && proposal.slot == *slot
@@ -144,7 +145,7 @@ impl Behaviour for RetellingPrimary {
                     io.send(hearer, message.clone());
                 }
             }
-            _ => io.broadcast(message),
+            _ => io.broadcast(self.unasking(message)),
         }
     }
 
@@ -157,7 +158,18 @@ impl Behaviour for RetellingPrimary {
         match place.filter(|(_, slot)| self.is_second(hand, *slot, to)).and_then(|place| self.second.get(&place)) {
             Some(Some(story)) => story.tell(hand, to, io),
             Some(None) => {}
-            None => io.send(to, message),
+            None => io.send(to, self.unasking(message)),
+        }
+    }
+}
+
+impl RetellingPrimary {
+    /// Whoever tells two stories asks for nothing of these slots: peers would show its core the other one, and a core that is shown a vote under its own
+    /// key that it never cast takes its disk for another's and stops.
+    fn unasking(&self, message: Message) -> Message {
+        match message {
+            Message::Status(status) if !self.second.is_empty() => Message::Status(status.lacking_nothing()),
+            message => message,
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::hand::Hand;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use varangian_consensus::{Batch, Command, NULL_BATCH, Slot};
+use varangian_consensus::{Batch, Command, NULL_BATCH, Record, Slot};
 use varangian_crypto::{ClientKey, Digest};
 
 /// The place of the signature in a command's bytes.
@@ -18,9 +18,9 @@ const FAR: u64 = 1 << 40;
 /// How a batch is told otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Telling {
-    /// The same commands in the opposite order; where that is the same, with the last command twice.
+    /// The same commands in the opposite order; a single one behind a [`Spare`].
     Reordered,
-    /// Another batch: without its last command; a single command stands in it twice.
+    /// Another batch: without its last command; where that was the only one, the last batch again.
     Other,
     /// Without the commands of one client: that of the first command that it ever proposes. A batch that has no others is told as the last one again.
     Censored,
@@ -28,8 +28,10 @@ pub enum Telling {
     Starved,
     /// One command, the one that has waited longest.
     Single,
-    /// Every command twice, behind those of the last batch.
+    /// Behind the commands of the last batch.
     Repeated,
+    /// Every command twice.
+    Twice,
     /// The first command's signature is not its client's.
     Unsigned,
     /// More than a batch may hold.
@@ -48,11 +50,17 @@ pub struct Told {
     pub(super) batch: Option<Arc<Batch>>,
 }
 
+/// A command that all know and that changes nothing: the first that was proposed alone. No batch names a command twice, so a single command makes another batch only
+/// together with one that has been ordered. Accomplices come to the same one by themselves.
+#[derive(Debug, Default)]
+pub struct Spare(Option<Command>);
+
 /// Retells batches.
 #[derive(Debug)]
 pub struct Teller {
     telling: Telling,
     victim: Option<ClientKey>,
+    spare: Spare,
     /// The last batch that was told.
     last: Option<Arc<Batch>>,
     /// Commands that were left out, and the slot from which on they are told.
@@ -63,7 +71,12 @@ impl Teller {
     /// In this manner.
     #[must_use]
     pub const fn new(telling: Telling) -> Self {
-        Self { telling, victim: None, last: None, kept: VecDeque::new() }
+        Self { telling, victim: None, spare: Spare(None), last: None, kept: VecDeque::new() }
+    }
+
+    /// What its core keeps.
+    pub fn see(&mut self, records: &[Record]) {
+        self.spare.see(records);
     }
 
     /// Another story of this proposal; `None` where there is none.
@@ -73,12 +86,13 @@ impl Teller {
                 return Some(Told { slot: slot.plus(FAR), digest: *batch.digest(), batch: Some(batch.clone()) });
             }
             Telling::Null => return Some(Told { slot, digest: NULL_BATCH, batch: None }),
-            Telling::Reordered => reordered(batch).filter(|told| fits(hand, told)),
-            Telling::Other => other(batch).filter(|told| fits(hand, told)),
+            Telling::Reordered => self.spare.reordered(batch).filter(|told| fits(hand, told)),
+            Telling::Other => self.other(batch),
             Telling::Censored => self.censored(batch),
             Telling::Starved => self.starved(hand, slot, batch),
             Telling::Single => self.single(batch),
             Telling::Repeated => self.repeated(hand, batch),
+            Telling::Twice => Batch::new(batch.commands().iter().chain(batch.commands()).cloned().collect()),
             Telling::Unsigned => unsigned(batch),
             Telling::Huge => huge(hand, batch),
         };
@@ -120,44 +134,44 @@ impl Teller {
     }
 
     fn repeated(&self, hand: &Hand, batch: &Batch) -> Option<Batch> {
-        let twice: Vec<_> = batch.commands().iter().chain(batch.commands()).cloned().collect();
-        let before: Vec<_> = self.last.iter().flat_map(|last| last.commands()).take(8).cloned().collect();
-        [before, Vec::new()]
-            .into_iter()
-            .filter_map(|before| Batch::new(before.into_iter().chain(twice.iter().cloned()).collect()))
-            .find(|told| fits(hand, told))
+        let is_new = |command: &&Command| batch.commands().iter().all(|one| one.identity() != command.identity());
+        let before = self.last.iter().flat_map(|last| last.commands()).filter(is_new).take(8);
+        Batch::new(before.chain(batch.commands()).cloned().collect()).filter(|told| fits(hand, told))
+    }
+
+    fn other(&self, batch: &Batch) -> Option<Batch> {
+        let (_, front) = batch.commands().split_last()?;
+        Batch::new(front.to_vec()).or_else(|| self.last.as_deref().cloned())
+    }
+}
+
+impl Spare {
+    /// What the core keeps.
+    pub fn see(&mut self, records: &[Record]) {
+        let single = |record: &Record| match record {
+            Record::Batch { batch, .. } => batch.commands().first().filter(|_| batch.commands().len() == 1).cloned(),
+            _ => None,
+        };
+        self.0 = self.0.take().or_else(|| records.iter().find_map(single));
+    }
+
+    /// The same commands as another batch. Told again it is the first one: so whoever knows either story knows both.
+    #[must_use]
+    pub fn reordered(&self, batch: &Batch) -> Option<Batch> {
+        let mut commands = batch.commands().to_vec();
+        commands.reverse();
+        match (commands.as_slice(), &self.0) {
+            ([only], Some(spare)) if only.identity() != spare.identity() => commands.insert(0, spare.clone()),
+            ([_], _) => return None,
+            ([only, first], Some(spare)) if first == spare => commands = vec![only.clone()],
+            _ => {}
+        }
+        Batch::new(commands)
     }
 }
 
 fn fits(hand: &Hand, batch: &Batch) -> bool {
     hand.fits(batch.encoded().len() as u64, batch.operation_count())
-}
-
-/// The same commands as another batch. Told again it is the first one, unless three or more commands read the same backwards: so whoever knows
-/// either story knows both.
-#[must_use]
-pub fn reordered(batch: &Batch) -> Option<Batch> {
-    let mut commands = batch.commands().to_vec();
-    commands.reverse();
-    if let Some(reversed) = Batch::new(commands.clone()).filter(|reversed| reversed.digest() != batch.digest()) {
-        return Some(reversed);
-    }
-    if let [one, same] = commands.as_slice()
-        && one == same
-    {
-        return Batch::new(vec![one.clone()]);
-    }
-    let last = commands.last()?.clone();
-    commands.push(last);
-    Batch::new(commands)
-}
-
-fn other(batch: &Batch) -> Option<Batch> {
-    match batch.commands() {
-        [only] => Batch::new(vec![only.clone(), only.clone()]),
-        [front @ .., _] => Batch::new(front.to_vec()),
-        [] => None,
-    }
 }
 
 fn unsigned(batch: &Batch) -> Option<Batch> {

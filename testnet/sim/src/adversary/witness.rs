@@ -96,11 +96,16 @@ impl Spoken {
     fn is(&self, message: &Message, to: Option<ReplicaId>) -> bool {
         match self {
             Self::Vote(vote) => is_vote(message, vote),
-            Self::Broadcast(own) => own == message,
-            Self::Send(hearer, own) => to == Some(*hearer) && own == message,
+            Self::Broadcast(own) => own == message || asks_less(own, message),
+            Self::Send(hearer, own) => to == Some(*hearer) && (own == message || asks_less(own, message)),
             Self::Batch(..) | Self::Decided(..) | Self::Tick => false,
         }
     }
+}
+
+/// To ask for nothing takes nothing from anybody.
+fn asks_less(own: &Message, said: &Message) -> bool {
+    matches!((own, said), (Message::Status(own), Message::Status(said)) if *said == own.clone().lacking_nothing())
 }
 
 fn is_vote(message: &Message, vote: &Vote) -> bool {

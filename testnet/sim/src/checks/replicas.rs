@@ -51,10 +51,12 @@ impl Replicas {
     fn bounded(&self, id: ReplicaId, replica: &Replica, waiting: usize) -> Held {
         let (config, pool) = (replica.config(), replica.pool());
         let (n, clients) = (config.quorums.n(), config.admission.maximum());
-        let commands = clients * config.pool_commands + n * config.armed;
+        // Of what backups handed on, also what stands in the pipeline.
+        let (pipeline, operations) = (config.pipeline as usize, config.batch_operations as usize);
+        let commands = clients * config.pool_commands + 2 * n * config.armed + pipeline * operations;
         ensure(pool.len() <= commands, Invariant::Bounded, || format!("{id} holds {} commands", pool.len()))?;
         // A crowded pool still takes one command of each share.
-        let bytes = config.pool_bytes + (clients + n) * config.batch_bytes;
+        let bytes = config.pool_bytes + (clients + 2 * n + pipeline) * config.batch_bytes;
         ensure(pool.bytes() <= bytes, Invariant::Bounded, || format!("{id} holds {} bytes of commands", pool.bytes()))?;
         // What a step may emit is bounded by the window and by what peers may ask for; between two syncs that adds up.
         let window = usize::try_from(config.window).unwrap_or(usize::MAX);

@@ -163,7 +163,9 @@ impl World<'_> {
             }
             let honest = |number: u8| self.setup.client(number).client_key();
             let clients: Vec<_> = (0..self.plan.honest_clients).map(honest).collect();
-            if let Some(waits) = replica.pool().armed_commands().find(|command| clients.contains(&command.client())) {
+            if let Some((_, waits)) =
+                replica.pool().armed_commands().find(|(_, command)| clients.contains(&command.client()))
+            {
                 return Some(format!("r{node} has {:?} pooled", waits.identity()));
             }
         }

@@ -223,8 +223,7 @@ mod tests {
         let truth = [status(0, 5), status(2, 6)];
         for lie in [status(3, u64::MAX), status(2, u64::MAX)] {
             let [first, second] = truth.clone();
-            let answers =
-                vec![(ReplicaId(0), Ok(first)), (ReplicaId(1), Err("gone")), (ReplicaId(2), Ok(second))];
+            let answers = vec![(ReplicaId(0), Ok(first)), (ReplicaId(1), Err("gone")), (ReplicaId(2), Ok(second))];
             let answers = answers.into_iter().chain([(ReplicaId(3), Ok(lie))]).collect();
             assert_eq!(believed(answers, &[0, 1, 2].map(ReplicaId)), truth);
         }

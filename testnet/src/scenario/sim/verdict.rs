@@ -2,7 +2,7 @@
 
 use super::super::format::{Safety, Scenario};
 use super::super::play::{idle, struck};
-use super::{NotSimulated, plan};
+use super::{NotSimulated, UNSEEN, plan};
 use crate::judge::finding::Finding;
 use crate::judge::verdict::{Evidence, Liveness};
 use crate::report::{Happening, Judgement, Report};
@@ -69,6 +69,10 @@ pub fn simulate(scenario: &Scenario, trace: bool) -> Result<Simulated, NotSimula
     let mut missed: Vec<String> = played.failed.iter().cloned().collect();
     let mut strikes = Strikes::new();
     for ((id, attack), these) in &played.strikes {
+        // Nobody asks here, so there is nothing to strike at.
+        if attack.starts_with(UNSEEN) {
+            continue;
+        }
         strikes.entry(*id).or_default().insert(attack.clone(), these.total());
     }
     missed.extend(idle(&strikes));

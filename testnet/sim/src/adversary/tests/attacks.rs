@@ -8,7 +8,7 @@ use varangian_consensus::{Command, Message, Phase};
 use varangian_crypto::ReplicaId;
 
 /// Attacks that cost a primary its view, in a calm network under commands of several clients.
-const DEPOSED: [&str; 18] = [
+const DEPOSED: [&str; 19] = [
     "silent",
     "slow",
     "small-batches",
@@ -19,6 +19,7 @@ const DEPOSED: [&str; 18] = [
     "starve",
     "bad-signature",
     "huge",
+    "twice",
     "out-of-window",
     "null-proposal",
     "bodiless",
@@ -245,6 +246,10 @@ fn what_committed_survives_a_liar_in_every_quorum_that_is_left() {
 fn split(n: u16, colluders: &[u16]) -> Cluster {
     let attacks: Vec<_> = colluders.iter().map(|id| (*id, "collude")).collect();
     let mut cluster = cluster(n, &attacks);
+    // The first command is told to all alike: it is what makes the next one another batch.
+    let command = cluster.setup.command(0, 9, &["x"]);
+    cluster.submit_to_all(&command);
+    cluster.deliver_all();
     let colluders: BTreeSet<_> = colluders.iter().map(|id| ReplicaId(*id)).collect();
     cluster.drop_when(move |packet| !colluders.contains(&packet.from) && !colluders.contains(&packet.to));
     let command = cluster.setup.command(0, 1, &["x"]);
@@ -353,6 +358,10 @@ fn what_a_new_view_settles_is_settled_whatever_came_before_it() {
 #[test]
 fn one_who_recants_is_proved_and_deposed() {
     let mut cluster = cluster(4, &[(0, "recant")]);
+    // What makes the next one another batch.
+    let command = cluster.setup.command(0, 9, &["x"]);
+    cluster.submit_to_all(&command);
+    settle(&mut cluster, &[command.identity()]);
     cluster.isolate(3);
     let votes = cluster.drop_when(|packet| matches!(packet.message, Message::Commit(_)));
     let command = cluster.setup.command(0, 1, &["x"]);

@@ -62,10 +62,18 @@ pub(super) fn setup(n: u16) -> Setup {
     Setup::new(&Options { n, ..Options::default() })
 }
 
-/// Replica `id` under this attack.
+/// Replica `id` under this attack. It has seen a command alone in its batch: [`spare`].
 pub(super) fn adversary(setup: &Setup, id: u16, attack: &str) -> Adversary<Recorder> {
     let attack = Attack::parse(attack).unwrap();
-    attack.wrap(Recorder::default(), setup.signer(ReplicaId(id)).clone(), &setup.committee)
+    let mut io = attack.wrap(Recorder::default(), setup.signer(ReplicaId(id)).clone(), &setup.committee);
+    let batch = Arc::new(Batch::new(vec![spare(setup)]).unwrap());
+    io.persist(vec![Record::Batch { slot: Slot::GENESIS, batch }], Token(0));
+    io.inner().calls.clear();
+    io
+}
+
+pub(super) fn spare(setup: &Setup) -> Command {
+    setup.command(2, 1, &["spare"])
 }
 
 pub(super) fn commands(setup: &Setup, count: u64) -> Vec<Command> {
