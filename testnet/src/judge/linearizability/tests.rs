@@ -245,7 +245,7 @@ fn who_has_searched_next_to_nothing_does_not_say_that_all_is_well() {
     let elsewhere = |at: u64| told(at, at, Action::get(b"elsewhere").unwrap(), Response::Value(None));
     let judged = |reads: u64| judged((200..200 + reads).map(elsewhere).chain(endless(200)).collect());
     let (said, findings) = judged(2);
-    assert_eq!((said.samples, said.operations, said.of), (1, 2, 203));
+    assert_eq!((said.operations, said.of), (2, 203));
     assert_eq!(findings.listed(), [Finding::Unsearched { searched: 2, operations: 203 }]);
     let (said, findings) = judged(3);
     assert_eq!((said.operations, said.of), (3, 204));
@@ -414,7 +414,9 @@ fn a_mutated_history_is_refused_and_one_is_found_to_mutate() {
     for seed in 0..40 {
         for (kind, counter) in [true, false].into_iter().enumerate() {
             let (said, findings) = judged(right_history(&mut Dice(seed), 60, counter, NO_SWAPS));
-            assert!(findings.is_empty(), "seed {seed}: {findings:?}");
+            // Of the few windows of so short a history the search may come to no end on any that was made wrong.
+            let unproven = |finding: &Finding| matches!(finding, Finding::Unproven { .. });
+            assert!(findings.listed().iter().all(unproven), "seed {seed}: {findings:?}");
             refused[kind] += said.refused;
         }
     }
