@@ -173,6 +173,8 @@ impl Story {
             Self::Returning => vec![
                 Step::Wait(1.0),
                 Step::Kill(backup),
+                // So long that something waits for it.
+                Step::Wait(0.3),
                 Step::Restart(down),
                 Step::Await(Event::CaughtUp),
                 Step::Wait(1.0),

@@ -1,7 +1,7 @@
 //! One of several that share a plan (faults, row 17).
 //!
 //! As primary it tells the halves of the backups two stories; as backup it votes for both, telling each half what it wants to hear, COMMIT included.
-//! Who hears which story is computed from view and slot ([`is_second`]), and the second story from the first ([`Spare`]), so colluders need no word
+//! Who hears which story is computed from the view ([`is_far`]), and the second story from the first ([`Spare`]), so colluders need no word
 //! between them: any set of replicas under this attack plays together, in memory and as processes alike.
 //!
 //! Defence: with `f` of them neither story gets a quorum without an honest majority's half, and the honest prove the primary's fault to each other. With
@@ -9,7 +9,7 @@
 
 use super::behaviour::Behaviour;
 use super::hand::Hand;
-use super::retelling_primary::{Audience, RetellingPrimary, is_second};
+use super::retelling_primary::{Audience, RetellingPrimary, is_far, unasking};
 use super::telling::{Spare, Telling};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub struct Colluder {
 impl Default for Colluder {
     fn default() -> Self {
         Self {
-            primary: RetellingPrimary::new(Telling::Reordered, Audience::Half),
+            primary: RetellingPrimary::new(Telling::Reordered, Audience::Far),
             spare: Spare::default(),
             bodies: BTreeMap::new(),
             stories: BTreeMap::new(),
@@ -44,7 +44,7 @@ impl Colluder {
     fn wanted(&self, hand: &Hand, view: View, slot: Slot, to: ReplicaId) -> Option<Digest> {
         let (own, other) = self.stories.get(&(view, slot)).copied()?;
         let primary = hand.quorums().primary(view.0);
-        let side = |peer| is_second(hand.quorums(), primary, slot, peer);
+        let side = |peer| is_far(hand.quorums(), primary, peer);
         Some(if side(to) == side(hand.id()) { own } else { other })
     }
 
@@ -101,11 +101,17 @@ impl Behaviour for Colluder {
     }
 
     fn broadcast(&mut self, hand: &Hand, message: Message, io: &mut dyn Io) {
-        self.primary.broadcast(hand, message, io);
+        self.primary.broadcast(hand, unasking(message, !self.stories.is_empty()), io);
     }
 
     fn send(&mut self, hand: &Hand, to: ReplicaId, message: Message, io: &mut dyn Io) {
         let retold = match &message {
+            // Each was told its own by the primary: handed on, the other one would convict it.
+            Message::PrePrepare(told)
+                if !hand.is_own(told) && self.stories.contains_key(&(told.statement.view, told.statement.slot)) =>
+            {
+                return;
+            }
             Message::Prepare(own) if hand.is_own(own) => {
                 let Prepare { view, slot, .. } = own.statement;
                 self.wanted(hand, view, slot, to).map(|digest| Vote::Prepare(Prepare { view, slot, digest }))
@@ -118,7 +124,7 @@ impl Behaviour for Colluder {
         };
         match retold {
             Some(vote) => hand.lie(io, [to], vote),
-            None => self.primary.send(hand, to, message, io),
+            None => self.primary.send(hand, to, unasking(message, !self.stories.is_empty()), io),
         }
     }
 }

@@ -29,6 +29,8 @@ use varangian_runner::Io;
 pub enum Audience {
     /// Half of the backups.
     Half,
+    /// The half that is further in the ring, the smaller one: the same for every slot.
+    Far,
     /// The last backup in the ring.
     One,
     /// All of them; the own core alone keeps the first.
@@ -65,6 +67,7 @@ impl RetellingPrimary {
     fn is_second(&self, hand: &Hand, slot: Slot, peer: ReplicaId) -> bool {
         match self.audience {
             Audience::Half => is_second(hand.quorums(), hand.id(), slot, peer),
+            Audience::Far => is_far(hand.quorums(), hand.id(), peer),
             Audience::One => hand.peers().next_back() == Some(peer),
             Audience::All => peer != hand.id(),
         }
@@ -145,7 +148,7 @@ impl Behaviour for RetellingPrimary {
                     io.send(hearer, message.clone());
                 }
             }
-            _ => io.broadcast(self.unasking(message)),
+            _ => io.broadcast(unasking(message, !self.second.is_empty())),
         }
     }
 
@@ -158,19 +161,17 @@ impl Behaviour for RetellingPrimary {
         match place.filter(|(_, slot)| self.is_second(hand, *slot, to)).and_then(|place| self.second.get(&place)) {
             Some(Some(story)) => story.tell(hand, to, io),
             Some(None) => {}
-            None => io.send(to, self.unasking(message)),
+            None => io.send(to, unasking(message, !self.second.is_empty())),
         }
     }
 }
 
-impl RetellingPrimary {
-    /// Whoever tells two stories asks for nothing of these slots: peers would show its core the other one, and a core that is shown a vote under its own
-    /// key that it never cast takes its disk for another's and stops.
-    fn unasking(&self, message: Message) -> Message {
-        match message {
-            Message::Status(status) if !self.second.is_empty() => Message::Status(status.lacking_nothing()),
-            message => message,
-        }
+/// Whoever tells `two_stories` asks for nothing of these slots: peers would show its core the other one, and a core that is shown a vote under its own key
+/// that it never cast takes its disk for another's and stops.
+pub fn unasking(message: Message, two_stories: bool) -> Message {
+    match message {
+        Message::Status(status) if two_stories => Message::Status(status.lacking_nothing()),
+        message => message,
     }
 }
 
@@ -188,8 +189,19 @@ impl Story {
 /// Whether this peer hears the second story of `slot` from `primary`, where the halves are told different ones: a plan that accomplices know too.
 #[must_use]
 pub fn is_second(quorums: Quorums, primary: ReplicaId, slot: Slot, peer: ReplicaId) -> bool {
-    let (n, backups) = (quorums.n(), quorums.n() - 1);
+    let backups = quorums.n() - 1;
     let first = if slot.0 % 2 == 1 { backups.div_ceil(2) } else { backups / 2 };
+    is_behind(quorums, primary, peer, first)
+}
+
+/// The same for the smaller half, whichever slot it is.
+pub fn is_far(quorums: Quorums, primary: ReplicaId, peer: ReplicaId) -> bool {
+    is_behind(quorums, primary, peer, (quorums.n() - 1).div_ceil(2))
+}
+
+/// Whether this peer comes behind the first so many backups in the ring.
+fn is_behind(quorums: Quorums, primary: ReplicaId, peer: ReplicaId, first: usize) -> bool {
+    let n = quorums.n();
     let place = (peer.index() + n - primary.index() - 1) % n;
     peer != primary && place >= first
 }

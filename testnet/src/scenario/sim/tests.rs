@@ -75,7 +75,7 @@ const AIMS: [(&str, &[&str]); 5] = [
     ("no-answers", &["batch", "decided"]),
     ("false-pruned", &["batch", "decided"]),
     ("stale-answers", &["batch", "decided"]),
-    ("recant", &["pre-prepare"]),
+    ("recant", &["pre-prepare", "commit"]),
 ];
 
 #[test]
