@@ -23,10 +23,8 @@ pub const ACCESS_BYTES: u64 = 64;
 const READ_BYTES: u64 = 1 << 20;
 /// What each of its operations adds.
 const READ_BYTES_EACH: u64 = 1 << 10;
-/// Entries that any command may pass.
-const ENTRIES: u64 = 512;
-/// What each of its operations adds.
-const ENTRIES_EACH: u64 = 1;
+/// Entries that a command's scans may pass together, however many operations it has: what they find must fit into one reply.
+const ENTRIES: u64 = 1024;
 /// What each scan counts as before it passes any: entries deleted in earlier slots lie in its way until the store has cleared them, and how many cannot
 /// be counted, because replicas differ in it.
 pub const SCAN_ENTRIES: u64 = 64;
@@ -74,14 +72,14 @@ impl Limits {
         }
     }
 
-    /// What a command of so many operations may do: reads of 1 MiB and 1 KiB for each operation, and of scans 512 entries and 1 for each operation.
+    /// What a command of so many operations may do: reads of 1 MiB and 1 KiB for each operation, and 1,024 entries of scans.
     #[must_use]
     pub const fn command(&self, operations: u32) -> Work {
         let operations = operations as u64;
         Work {
             read_bytes: READ_BYTES + operations * READ_BYTES_EACH,
             written_bytes: self.written_bytes,
-            entries: ENTRIES + operations * ENTRIES_EACH,
+            entries: ENTRIES,
         }
     }
 }
