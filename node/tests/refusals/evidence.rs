@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use varangian::record;
-use varangian_consensus::{Commit, Conflict, Evidence, PrePrepare, Record, Slot, View};
-use varangian_crypto::{Committee, QuorumCertificate, ReplicaId, Signer, encode, sha256};
+use varangian_consensus::{Batch, Commit, Conflict, Evidence, PrePrepare, Record, Slot, View};
+use varangian_crypto::{Committee, QuorumCertificate, ReplicaId, Signer, SigningKey, encode, sha256};
 use varangian_storage::{Body, Execution, Options, Store};
 
 const KIND: &str = "two pre-prepares for one slot";
@@ -41,7 +41,11 @@ fn forked() -> Case {
     let signers: Vec<Signer> = (0..4).map(signer).collect();
     for id in [1, 2] {
         world.home(id).init(&world.genesis).unwrap();
-        let statement = Commit { view: View(0), slot: Slot(1), digest: sha256("some batch", &[&id.to_le_bytes()]) };
+        let key = SigningKey::from_seed([9; 32]);
+        let command =
+            varangian_consensus::Command::sign(&key, committee.context(), id.into(), &[b"operation"]).unwrap();
+        let batch = Batch::new(vec![command]).unwrap();
+        let statement = Commit { view: View(0), slot: Slot(1), digest: *batch.digest() };
         let sign = |id: u16| (ReplicaId(id), signers[usize::from(id)].sign(statement).signature);
         let mut signatures = [0, id, 3].map(sign);
         signatures.sort_by_key(|(id, _)| *id);
@@ -53,7 +57,7 @@ fn forked() -> Case {
             meta: Vec::new(),
             certificate: encode(&certificate).into(),
             batch: statement.digest,
-            body: Body::Given("body".into()),
+            body: Body::Given(batch.encoded().clone()),
         };
         world.open(id).execute(execution).unwrap();
     }
