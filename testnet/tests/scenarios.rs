@@ -80,7 +80,7 @@ async fn a_step_that_cannot_be_done_ends_the_show_with_a_verdict() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_without_a_verdict_leaves_a_report() {
     let nobody: String = (0..4).map(|id| format!("attacks.r{id} = \"silent@view=900..\"\n")).collect();
-    let text = format!("name = \"nobody\"\nabout = \"\"\n{nobody}[[step]]\nawait = \"progress\"\n");
+    let text = format!("name = \"nobody\"\nabout = \"\"\n{nobody}[[step]]\nwait = 1\n");
     let scratch = tempfile::tempdir().unwrap();
     let dir = NetworkDir::new(scratch.path().join("network"));
     let Err(error) = play(&Scenario::parse(&text).unwrap(), &dir, true).await else { panic!("nobody is honest") };
@@ -88,6 +88,6 @@ async fn a_run_without_a_verdict_leaves_a_report() {
     let report = Report::read(&dir).unwrap();
     assert_eq!(report.passed, Some(false));
     assert!(report.remarks[0].starts_with("NO VERDICT: ") && report.remarks[0].contains("is honest"), "{report:?}");
-    assert!(report.happened.iter().any(|happening| happening.what.contains("goes on above")), "{report:?}");
+    assert!(report.happened.iter().any(|happening| happening.what.contains("clients send")), "{report:?}");
     assert!(!report.timeline.samples.is_empty());
 }

@@ -493,7 +493,7 @@ pub static ATTACKS: [Kind; 58] = [
         rows: &[1, 10, 17, 18],
         defence: "with f of them no story gets a quorum without the honest, who prove it to each other",
         evidence: &[TWO_PRE_PREPARES],
-        besides: &[],
+        besides: &[TWO_PREPARES, TWO_COMMITS, HIDDEN_CERTIFICATE],
         behaviour: || Box::new(Colluder::default()),
     },
     Kind {
