@@ -24,7 +24,6 @@ const SEEN: &[Bug] = &[
     Bug::NewViewNotDurable,
     Bug::ExecutedNotCarried,
     Bug::NextSlotInsideOrder,
-    Bug::TimersNotRearmed,
     Bug::PromiseBindsLate,
     Bug::NextSlotForgotten,
     Bug::DedupForgotten,

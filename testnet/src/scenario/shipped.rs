@@ -153,19 +153,19 @@ impl Story {
         let (down, backup) = (Who::Group(Group::Down), Who::One(replica(3)));
         let away = |after, paused| {
             let pause = [Step::Wait(after), Step::Pause(paused), Step::Await(Event::Progress)];
-            pause.into_iter().chain([Step::Resume(down.clone()), Step::Wait(2.0)]).collect()
+            pause.into_iter().chain([Step::Resume(down.clone()), Step::Wait(1.0)]).collect()
         };
         let mut steps: Vec<Step> = match self {
-            Self::Missing => away(2.0, Who::One(attacker)),
+            Self::Missing => away(1.0, Who::One(attacker)),
             Self::Checkpoint => away(8.0, Who::One(attacker)),
-            Self::Next => away(2.0, Who::Group(Group::Primary)),
+            Self::Next => away(1.0, Who::Group(Group::Primary)),
             Self::Laggard => vec![
                 Step::Wait(1.0),
                 Step::Kill(backup.clone()),
                 Step::Wait(1.0),
                 Step::Cut(Ways { from: backup.clone(), to: Who::Several(vec![replica(1), replica(2)]) }),
                 Step::Restart(down),
-                Step::Wait(2.0),
+                Step::Wait(1.0),
                 Step::Heal(backup),
                 Step::Await(Event::CaughtUp),
                 Step::Wait(1.0),
@@ -179,7 +179,7 @@ impl Story {
                 Step::Await(Event::CaughtUp),
                 Step::Wait(1.0),
             ],
-            Self::Deposed => vec![Step::Await(Event::NewView), Step::Await(Event::CaughtUp), Step::Wait(2.0)],
+            Self::Deposed => vec![Step::Await(Event::NewView), Step::Await(Event::CaughtUp), Step::Wait(1.0)],
             Self::Slow => vec![Step::Wait(2.0), Step::Strike(Who::One(attacker)), Step::Wait(8.0)],
         };
         steps.push(Step::Await(Event::Progress));
@@ -251,7 +251,7 @@ fn of_menace(kind: &menace::Kind) -> Scenario {
         step: vec![
             Step::Wait(1.0),
             Step::Begin(kind.name.to_owned()),
-            Step::Wait(4.0),
+            Step::Wait(3.0),
             Step::End(kind.name.to_owned()),
             Step::Await(Event::Progress),
         ],
