@@ -20,6 +20,8 @@ pub struct Pacing {
     generation: u64,
     /// The command whose deadline the command timer was set for, and the timer's generation.
     command: Option<(u64, (Millis, Identity))>,
+    /// When its time ran out last, too few were heard.
+    alone: bool,
     /// The view whose NEW-VIEW is awaited, and the timer's generation.
     new_view: Option<(u64, View)>,
     status: Option<u64>,
@@ -39,6 +41,7 @@ impl Pacing {
             self.failures += 1;
         }
         self.command = None;
+        self.alone = false;
         self.new_view = None;
     }
 
@@ -107,12 +110,16 @@ impl Replica {
     /// Whether this replica would be alone in another view: it is behind, or too few are there to come along. Who asks for a view votes in the one before no
     /// more, so it would only be missing there. (Whoever is there and waits for something says so in each status interval.)
     pub(crate) fn would_be_alone(&self, now: Millis) -> bool {
-        let heard = self.peers.heard_within(self.pacing.timeout(&self.config), now);
-        self.is_behind() || heard + 1 < self.config.quorum()
+        self.is_behind() || self.hears_too_few(now)
+    }
+
+    fn hears_too_few(&self, now: Millis) -> bool {
+        self.peers.heard_within(self.pacing.timeout(&self.config), now) + 1 < self.config.quorum()
     }
 
     /// §4.4: the command that the timer was set for is still not ordered. Its primary is given up, unless
-    /// this replica would be alone in the next view.
+    /// this replica would be alone in the next view, or heard too few when the time ran out before: whoever has just come back has a whole time-out to
+    /// order what waits.
     pub(crate) fn on_command_timeout(&mut self, turn: &mut Turn<'_>, generation: u64) -> Result<(), Ignored> {
         let Some((_, armed)) = self.pacing.command.filter(|(current, _)| *current == generation) else {
             return Err(Ignored::Stale);
@@ -121,7 +128,9 @@ impl Replica {
         if !self.pool.is_armed(&armed) && !seeded(Bug::StaleTimeout) {
             return Ok(());
         }
-        if self.would_be_alone(turn.now) {
+        let alone = self.hears_too_few(turn.now);
+        let was_alone = core::mem::replace(&mut self.pacing.alone, alone);
+        if was_alone || self.would_be_alone(turn.now) {
             let deadline = turn.now.saturating_add(self.pacing.timeout(&self.config));
             self.pool.extend(deadline);
             return Ok(());
