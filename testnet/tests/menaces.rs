@@ -40,7 +40,7 @@ fn enough(name: &str, counters: &Counters) -> bool {
         "flood" => acts >= 1500 && counters.accepted >= 500 && met("busy") >= 1,
         "many-keys" => acts >= 600 && counters.accepted >= 500,
         "huge" => acts >= 20 && counters.accepted >= 8 && met("invalid") >= 8 && met("rules") >= 4,
-        "scans" => acts >= 8 && counters.accepted >= 180,
+        "scans" => acts >= 8 && counters.accepted >= 150,
         "heavy" => acts >= 4 && counters.accepted >= 400,
         "slow-reader" => acts >= 4 && met("too slow") >= 2,
         "malformed" => acts >= 60 && met("dismissed") >= 10 && met("handshake refused") >= 5,

@@ -8,8 +8,8 @@ use super::hand::{Author, Behaviour, Hand, Sending};
 
 /// Values behind the small one, and the bytes of each: as large as a value may be.
 const LARGE: (u8, usize) = (31, 256 << 10);
-/// Commands full of short keys that are put and then deleted.
-const DELETED: usize = 5;
+/// Commands full of short keys that are put and then deleted: few, as to run them is work that anybody may ask for.
+const DELETED: usize = 1;
 /// Acts before keys are put and deleted again, for a store forgets them when it tidies up.
 const AGAIN: u64 = 64;
 
