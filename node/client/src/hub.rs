@@ -20,6 +20,9 @@ use crate::tally::Tally;
 /// Clients over one set of connections: as many as a replica serves on one.
 pub(crate) const MAX_SESSIONS: usize = 1024;
 
+/// Questions where a replica stands that it has not answered yet.
+const MAX_QUESTIONS: usize = 1024;
+
 /// A command's name: the bytes of its client's key, and its number.
 pub(crate) type Name = ([u8; 32], u64);
 
@@ -260,9 +263,14 @@ impl Link {
         (Self { queue: sender, state, questions: Mutex::default(), view: AtomicU64::new(0) }, receiver)
     }
 
-    /// A question is about to be sent; `None`: nobody waits for its answer.
-    pub(crate) fn asks(&self, asker: Option<Asker>) {
-        locked(&self.questions).push_back(asker);
+    /// A question is about to be sent; `None`: nobody waits for its answer. Whether it may be: a replica that answers nothing is not asked for ever.
+    pub(crate) fn asks(&self, asker: Option<Asker>) -> bool {
+        let mut questions = locked(&self.questions);
+        let few = questions.len() < MAX_QUESTIONS;
+        if few {
+            questions.push_back(asker);
+        }
+        few
     }
 
     /// Who asked first of those without an answer.

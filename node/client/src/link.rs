@@ -109,10 +109,10 @@ async fn write(
 
 /// Asks where the replica stands.
 async fn ask(hub: &Hub, id: ReplicaId, asker: Option<Asker>, sender: &mut ClientSender) -> Result<(), NetError> {
-    if let Some(link) = hub.link(id) {
-        link.asks(asker);
+    if hub.link(id).is_none_or(|link| link.asks(asker)) {
+        sender.send(frame(&Request::Status)).await?;
     }
-    sender.send(frame(&Request::Status)).await
+    Ok(())
 }
 
 /// Unless the client is subscribed on this connection already.

@@ -97,7 +97,7 @@ fn frames_that_make_no_sense_change_nothing() {
     hub.receive(ReplicaId(0), &bytes::Bytes::from_static(&[9, 9])).unwrap_err();
     hub.receive(ReplicaId(0), &bytes::Bytes::new()).unwrap_err();
     let (asker, mut answer) = oneshot::channel();
-    hub.links[1].asks(Some(asker));
+    assert!(hub.links[1].asks(Some(asker)));
     let frame = status(50);
     hub.receive(ReplicaId(1), &frame).unwrap();
     answer.try_recv().expect_err("another's name");
@@ -111,7 +111,7 @@ fn an_answer_goes_to_who_asked_for_it() {
     let (hub, _queues) = hub();
     let (first, gave_up) = oneshot::channel();
     let (second, mut answer) = oneshot::channel();
-    [None, Some(first), Some(second)].into_iter().for_each(|asker| hub.links[2].asks(asker));
+    assert!([None, Some(first), Some(second)].into_iter().all(|asker| hub.links[2].asks(asker)));
     drop(gave_up);
     for view in [1, 2] {
         hub.receive(ReplicaId(2), &status(view)).unwrap();
@@ -121,10 +121,18 @@ fn an_answer_goes_to_who_asked_for_it() {
     assert_eq!(answer.try_recv().unwrap().view, 3);
 
     let (lost, mut answer) = oneshot::channel();
-    hub.links[2].asks(Some(lost));
+    assert!(hub.links[2].asks(Some(lost)));
     hub.links[2].forget_questions();
     hub.receive(ReplicaId(2), &status(4)).unwrap();
     answer.try_recv().expect_err("the connection on which it was asked is gone");
+}
+
+#[test]
+fn a_replica_that_answers_nothing_is_not_asked_for_ever() {
+    let (hub, _queues) = hub();
+    assert_eq!((0..10_000).filter(|_| hub.links[3].asks(None)).count(), MAX_QUESTIONS);
+    hub.links[3].forget_questions();
+    assert!(hub.links[3].asks(None), "a new connection, new questions");
 }
 
 /// The third replica's word that it is in this view.
