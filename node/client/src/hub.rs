@@ -126,6 +126,14 @@ impl Hub {
         self.options.fan_out_after.unwrap_or_else(|| self.patience.pause(base / 2))
     }
 
+    /// Whether the next command goes to everybody at once, so that backups witness what becomes of it. The primary must not foresee it.
+    pub(crate) fn is_witnessed(&self) -> bool {
+        match self.options.witnessed_one_in {
+            0 => false,
+            one_in => getrandom::u32().map_or(true, |drawn| drawn.is_multiple_of(one_in)),
+        }
+    }
+
     /// Who probably leads.
     pub(crate) fn primary(&self) -> ReplicaId {
         self.committee.primary(self.view.load(Relaxed))

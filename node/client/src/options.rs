@@ -10,9 +10,11 @@ use varangian_net::Congestion;
 pub struct Options {
     /// From the call to its answer. Default 10 s.
     pub deadline: Duration,
-    /// Without an answer for so long, a command goes to all replicas. Default: four times what answers take usually, at most half of the genesis'
+    /// Without an answer for so long, a command goes to all replicas. Default: four times what answers to witnessed commands take usually, at most half of the genesis'
     /// `base_timeout_ms`.
     pub fan_out_after: Option<Duration>,
+    /// Of so many commands one, at random, goes to all replicas at once: it is by these that backups see how the primary treats clients. Default 8; 0: none.
+    pub witnessed_one_in: u32,
     /// Longest pause between two transmissions of a command; the pause doubles from `fan_out_after`. Default 4 s.
     pub retransmit_cap: Duration,
     /// First pause after a `Busy`; doubles up to sixteen times itself. Default 20 ms.
@@ -38,6 +40,7 @@ impl Default for Options {
         Self {
             deadline: Duration::from_secs(10),
             fan_out_after: None,
+            witnessed_one_in: 8,
             retransmit_cap: Duration::from_secs(4),
             busy_pause: Duration::from_millis(20),
             redial_first: Duration::from_millis(50),

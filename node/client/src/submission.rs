@@ -1,7 +1,7 @@
 //! One command on its way: to whom it is sent, when again, and when enough is known.
 //!
-//! To the primary first; to everybody as soon as the primary is not connected or keeps silent for too long; then again and again, the
-//! same bytes, at doubling intervals, and at once to whoever comes back. To whoever says `Busy`, after a pause.
+//! To the primary first, or, as a sample, to everybody; to everybody as soon as the primary is not connected or keeps silent for too long; then again and
+//! again, the same bytes, at doubling intervals, and at once to whoever comes back. To whoever says `Busy`, after a pause.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +25,12 @@ pub(crate) async fn submit(hub: &Arc<Hub>, command: Command, deadline: Instant) 
         Err(_) => return Err(ClientError::Unavailable { why: "too many commands are on their way".into() }),
     };
     let entered = hub.enter(command)?;
-    let mut submission = Submission::new(hub, &entered);
+    let witnessed = hub.is_witnessed();
+    let mut submission = Submission::new(hub, &entered, witnessed);
     let began = Instant::now();
     match timeout_at(deadline, submission.run()).await {
         Ok(outcome) => {
-            hub.patience.took(began.elapsed());
+            hub.patience.took(began.elapsed(), witnessed);
             outcome
         }
         Err(_) => Err(given_up(hub, &entered.pending)),
@@ -55,13 +56,13 @@ struct Submission<'a> {
 }
 
 impl<'a> Submission<'a> {
-    fn new(hub: &'a Hub, entered: &'a Entered) -> Self {
+    fn new(hub: &'a Hub, entered: &'a Entered, wide: bool) -> Self {
         let interval = hub.fan_out_after();
         Self {
             hub,
             pending: &entered.pending,
             changes: hub.changes.subscribe(),
-            wide: false,
+            wide,
             queued: vec![None; hub.links.len()],
             next: Instant::now() + interval,
             interval,

@@ -3,6 +3,7 @@
 
 mod replicas;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -89,6 +90,33 @@ async fn the_primary_is_asked_first_and_the_hint_is_followed() {
         })
         .collect();
     assert_eq!(asked, [(2, 1), (2, 2), (3, 3)]);
+}
+
+/// Backups see how a primary treats clients by those commands that go to all replicas at once, whether or not the primary is quick.
+#[tokio::test]
+async fn witnessed_commands_go_to_all_replicas_at_once() {
+    let mut replicas = Replicas::start(vec![Silent; 4]).await;
+    let fan_out_after = Some(Duration::from_secs(1000));
+    let witnessed = Options { fan_out_after, witnessed_one_in: 1, ..options() };
+    let connections = Connections::open(&replicas.network(), witnessed).unwrap();
+    let session = connections.session(client_key(0)).unwrap();
+    for id in 0..4 {
+        connections.status(ReplicaId(id)).await.unwrap();
+    }
+    let mut asked = BTreeSet::new();
+    let all_are_asked = async {
+        while asked.len() < 4 {
+            asked.extend(replicas.drain().into_iter().filter_map(|seen| match seen {
+                Seen::Command(id, ..) => Some(id),
+                _ => None,
+            }));
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        answer = session.submit_with(1, &[add(1)]) => panic!("nobody answers: {answer:?}"),
+        () = all_are_asked => {}
+    }
 }
 
 #[tokio::test]

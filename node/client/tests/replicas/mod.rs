@@ -112,6 +112,7 @@ pub fn options() -> Options {
     Options {
         deadline: Duration::from_secs(60),
         fan_out_after: Some(Duration::from_millis(50)),
+        witnessed_one_in: 0,
         retransmit_cap: Duration::from_millis(100),
         busy_pause: Duration::from_millis(1),
         redial_first: Duration::from_millis(5),
