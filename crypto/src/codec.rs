@@ -23,7 +23,10 @@ const CHUNK_BYTES: usize = 64 * 1024;
 #[must_use]
 #[expect(clippy::expect_used, reason = "a Vec never refuses bytes, and no type here holds floats or 4 GiB collections")]
 pub fn encode<T: BorshSerialize + ?Sized>(value: &T) -> Vec<u8> {
-    borsh::to_vec(value).expect("encoding to memory")
+    // To the byte: most values are small, and `Bytes` takes over what has no room left without another allocation.
+    let mut bytes = Vec::with_capacity(borsh::object_length(value).expect("encoding to memory"));
+    value.serialize(&mut bytes).expect("encoding to memory");
+    bytes
 }
 
 /// The value of canonical bytes.

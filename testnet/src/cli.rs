@@ -42,7 +42,7 @@ enum Command {
     Sim(varangian_sim::cli::SimArgs),
     /// Burn processor time
     #[command(hide = true)]
-    Burn(robustness::floods::BurnArgs),
+    Burn(robustness::burner::BurnArgs),
     /// Run one malicious replica
     #[command(hide = true)]
     Replica(replica::ReplicaArgs),
@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Sim(args) => Ok(varangian_sim::cli::run(&args)),
-            Command::Burn(args) => robustness::floods::burn(&args),
+            Command::Burn(args) => robustness::burner::burn(&args),
             Command::Replica(args) => replica::run(args).await,
         }
     });

@@ -7,6 +7,7 @@
 //! - [`floods`]: latencies of honest clients under malicious ones and wire floods.
 
 pub mod attacks;
+pub mod burner;
 pub mod floods;
 pub mod recovery;
 

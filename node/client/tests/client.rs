@@ -113,8 +113,9 @@ async fn witnessed_commands_go_to_all_replicas_at_once() {
             tokio::task::yield_now().await;
         }
     };
+    let operations = [add(1)];
     tokio::select! {
-        answer = session.submit_with(1, &[add(1)]) => panic!("nobody answers: {answer:?}"),
+        answer = session.submit_with(1, &operations) => panic!("nobody answers: {answer:?}"),
         () = all_are_asked => {}
     }
 }

@@ -27,6 +27,7 @@ impl Replica {
             return Err(Ignored::Stale);
         }
         self.executed = slot;
+        self.backlog.executed(turn.now, slot);
         let history = self.histories.remove(&slot);
         if let (Some(history), Some(state)) = (history, state) {
             self.sign_checkpoint(turn, Checkpoint { slot, history, state });

@@ -38,6 +38,7 @@ pub mod tally;
 pub mod types;
 pub mod vote;
 
+mod backlog;
 mod bodies;
 mod checkpoint;
 mod exchange;

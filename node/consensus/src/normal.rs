@@ -1,7 +1,7 @@
 //! §4.2, the normal case: pre-prepare, prepare, commit, execute.
 //!
 //! - The primary gives the next slot to a batch, when it has a place in its pipeline (no timer: with nothing in flight at once,
-//!   otherwise when a place frees or the batch is full).
+//!   otherwise when a place frees or the batch is full), and is not behind with executing what it has proposed.
 //! - A backup accepts the first pre-prepare of its view for a slot inside the watermarks, once the body is there, and says PREPARE.
 //! - A pre-prepare and equal PREPAREs of distinct backups, a quorum with the primary, are a prepared certificate; then COMMIT.
 //! - A quorum of equal COMMITs decides the slot. Slots are decided in any order and executed in theirs.
@@ -16,7 +16,7 @@ use crate::message::Message;
 use crate::reign::Service;
 use crate::replica::{Decision, Phase, Replica, Turn};
 use crate::tally::Cast;
-use crate::types::{Slot, View};
+use crate::types::{Millis, Slot, View};
 use crate::vote::{Commit, CommitCertificate, PrePrepare, Prepare, PreparedCertificate};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,7 +26,7 @@ use varangian_crypto::{Digest, QuorumCertificate, ReplicaId, Signed, sha256};
 impl Replica {
     /// The primary fills slots.
     pub(crate) fn propose(&mut self, turn: &mut Turn<'_>) {
-        while self.may_propose() {
+        while self.may_propose(turn.now) {
             let commands = self.pool.take_batch(&self.config);
             let Some(batch) = Batch::new(commands) else { return };
             let batch = Arc::new(batch);
@@ -38,6 +38,7 @@ impl Replica {
             entry.vote = Some(pre_prepare);
             entry.bodies.insert(*batch.digest(), batch.clone());
             entry.durable.insert(*batch.digest());
+            self.backlog.proposed(turn.now, slot, batch.encoded().len(), batch.operation_count(), &self.config);
             turn.push(Effect::Persist(Record::Batch { slot, batch: batch.clone() }));
             turn.push(Effect::Persist(Record::Proposed(pre_prepare)));
             turn.push(Effect::Vote(Vote::PrePrepare(pre_prepare)));
@@ -45,11 +46,14 @@ impl Replica {
         }
     }
 
-    fn may_propose(&self) -> bool {
+    fn may_propose(&self, now: Millis) -> bool {
         let in_flight = self.next_slot.0.saturating_sub(1).saturating_sub(self.issued.0);
         self.phase == Phase::Active
             && self.config.primary(self.view) == self.config.id
-            && self.pool.has_ready()
+            && self
+                .pool
+                .next_cost()
+                .is_some_and(|cost| self.backlog.has_room(cost, now, self.pacing.timeout(&self.config)))
             && self.check_window(self.next_slot).is_ok()
             && in_flight < self.config.pipeline
             && (in_flight == 0 || self.place_freed || self.pool.fills_a_batch(&self.config))
@@ -311,6 +315,7 @@ impl Replica {
             }
             self.history = history(&self.history, slot, &digest);
             self.issued = slot;
+            self.backlog.ordered(turn.now, slot);
             self.next_slot = self.next_slot.max(slot.next());
             self.place_freed = true;
             self.last_certificate = Some(certificate.clone());

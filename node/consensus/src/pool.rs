@@ -44,6 +44,8 @@ struct Entry {
     stage: Stage,
     /// What it takes of a batch.
     cost: u64,
+    /// What it takes of what a backup may arm: places are as scarce there as room in a batch.
+    arming: u64,
 }
 
 impl Entry {
@@ -103,7 +105,8 @@ impl Pool {
             None => command,
         };
         let cost = config.share_of_batch(command.encoded().len(), command.operation_count().into());
-        let entry = Entry { command, source, stage: Stage::Waiting, cost };
+        let arming = cost.max(WHOLE_BATCH / (config.armed as u64).max(1));
+        let entry = Entry { command, source, stage: Stage::Waiting, cost, arming };
         if !self.places.have_room(&entry.asked(), config) {
             return Err(Ignored::Busy);
         }
@@ -184,17 +187,16 @@ impl Pool {
 
     /// Arms the next command, if one waits and there is a place: the command to hand to the primary.
     pub fn arm(&mut self, deadline: Millis, config: &Config) -> Option<Command> {
-        let identity = self.waiting.peek()?;
+        let (identity, _) = self.waiting.peek()?;
         let entry = self.entries.get_mut(&identity)?;
         if !self.armed.have_room(entry.cost, config) {
-            self.waiting.pass_over();
+            self.waiting.hold();
             return None;
         }
         entry.stage = Stage::Armed(deadline);
         self.armed.add(entry.cost);
         self.deadlines.insert((deadline, identity));
-        // Places are as scarce as room in a batch.
-        self.waiting.take(&identity, entry.cost.max(WHOLE_BATCH / config.armed as u64));
+        self.waiting.serve();
         Some(entry.command.clone())
     }
 
@@ -242,23 +244,25 @@ impl Pool {
     pub fn take_batch(&mut self, config: &Config) -> Vec<Command> {
         let mut batch = Vec::new();
         let (mut bytes, mut operations) = (0, 0);
-        while let Some((source, identity)) = self.next_ready() {
+        while let Some((source, identity, _)) = self.next_ready() {
             let Some(entry) = self.entries.get(&identity) else { break };
             let command = entry.command.clone();
+            let full = bytes >= config.batch_bytes || operations >= config.batch_operations;
             bytes += command.encoded().len();
             operations += u64::from(command.operation_count());
             if bytes > config.batch_bytes || operations > config.batch_operations {
-                // It opens the next one, whatever comes until then.
-                self.sources.pass_over();
-                if let Some(queue) = self.ready.get_mut(&source) {
-                    queue.pass_over();
+                // It opens the next one, whatever comes until then; where nothing had room any more, nobody was passed over.
+                if !full {
+                    self.sources.hold();
+                    if let Some(queue) = self.ready.get_mut(&source) {
+                        queue.hold();
+                    }
                 }
                 break;
             }
-            let cost = entry.cost;
-            self.sources.serve(source, cost);
+            self.sources.serve(source);
             if let Some(queue) = self.ready.get_mut(&source) {
-                queue.take(&identity, cost);
+                queue.serve();
             }
             self.mark_proposed(&identity);
             batch.push(command);
@@ -266,10 +270,10 @@ impl Pool {
         batch
     }
 
-    /// Whether there is anything to propose.
+    /// What the command that opens the next batch takes of it; `None` if there is nothing to propose.
     #[must_use]
-    pub fn has_ready(&self) -> bool {
-        self.sources.next().is_some()
+    pub fn next_cost(&self) -> Option<u64> {
+        self.next_ready().map(|(_, _, cost)| cost)
     }
 
     /// Commands held.
@@ -297,19 +301,27 @@ impl Pool {
     }
 
     fn enqueue(&mut self, identity: Identity, role: Role) {
+        let Some(entry) = self.entries.get_mut(&identity) else { return };
         match role {
-            Role::Backup => self.waiting.push(identity),
+            Role::Backup => self.waiting.push(identity, entry.arming),
             Role::Primary => {
-                if let Some(entry) = self.entries.get_mut(&identity) {
-                    entry.stage = Stage::Ready;
-                    self.ready_bytes += entry.command.encoded().len();
-                    self.ready_operations += u64::from(entry.command.operation_count());
-                    let queue = self.ready.entry(entry.source).or_default();
-                    if queue.is_empty() {
-                        self.sources.join(entry.source);
-                    }
-                    queue.push(identity);
-                }
+                entry.stage = Stage::Ready;
+                self.ready_bytes += entry.command.encoded().len();
+                self.ready_operations += u64::from(entry.command.operation_count());
+                let source = entry.source;
+                self.ready.entry(source).or_default().push(identity, entry.cost);
+                self.settle(source);
+            }
+        }
+    }
+
+    /// After each change of what is ready of `source`: what it asks for next.
+    fn settle(&mut self, source: Source) {
+        match self.ready.get(&source).and_then(FairQueue::peek) {
+            Some((_, cost)) => self.sources.wait(source, cost),
+            None => {
+                self.ready.remove(&source);
+                self.sources.leave(source);
             }
         }
     }
@@ -326,12 +338,11 @@ impl Pool {
             Stage::Ready => {
                 self.ready_bytes -= entry.command.encoded().len();
                 self.ready_operations -= u64::from(entry.command.operation_count());
-                if let Some(queue) = self.ready.get_mut(&entry.source) {
+                let source = entry.source;
+                if let Some(queue) = self.ready.get_mut(&source) {
                     queue.remove(identity);
-                    if queue.is_empty() {
-                        self.sources.leave(entry.source);
-                    }
                 }
+                self.settle(source);
             }
             Stage::Proposed => {}
         }
@@ -344,8 +355,8 @@ impl Pool {
     }
 
     /// Sources in turn, each source's clients in turn.
-    fn next_ready(&self) -> Option<(Source, Identity)> {
+    fn next_ready(&self) -> Option<(Source, Identity, u64)> {
         let source = self.sources.next()?;
-        self.ready.get(&source)?.peek().map(|identity| (source, identity))
+        self.ready.get(&source)?.peek().map(|(identity, cost)| (source, identity, cost))
     }
 }

@@ -3,6 +3,7 @@
 //! An intact replica votes at once. It says again what it said before: its votes come back to its own tallies by the common door, and
 //! peers get them as they connect. Records come in any order.
 
+use crate::backlog::Backlog;
 use crate::client_table::ClientTable;
 use crate::config::Config;
 use crate::effect::{Effect, Executed, NewViewDraft, Record, Vote};
@@ -122,6 +123,7 @@ impl Replica {
             config,
             log: BTreeMap::new(),
             next_slot: executed.slot.next(),
+            backlog: Backlog::default(),
             place_freed: true,
             decided: BTreeMap::new(),
             issued: executed.slot,

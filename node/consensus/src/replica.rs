@@ -1,5 +1,6 @@
 //! The replica: its state, and the one door by which anything changes it.
 
+use crate::backlog::Backlog;
 use crate::batch::Batch;
 use crate::client_table::{ClientTable, Outcome};
 use crate::command::Command;
@@ -74,6 +75,8 @@ pub struct Replica {
     pub(crate) next_slot: Slot,
     /// A place in the pipeline freed since the last proposal.
     pub(crate) place_freed: bool,
+    /// What it has proposed in its view and not executed yet.
+    pub(crate) backlog: Backlog,
     pub(crate) decided: BTreeMap<Slot, Decision>,
     /// Last slot whose execution was ordered. All up to it are decided.
     pub(crate) issued: Slot,

@@ -1,8 +1,9 @@
-//! Fair turns: whoever has been served least is next.
+//! Fair turns: next is whoever would be done first if all were served at once.
 //!
-//! Start-time fair queueing: everybody who waits has a mark, which service moves on by what it cost; the lowest mark is served, and who begins to wait
-//! begins at the mark that was served last, or at its own old one if that is higher. So of any two who wait, neither gets more than one service
-//! ahead of the other, however much one asks for at a time, and nobody gains by waiting with one command only.
+//! Fair queueing by finish times: everybody who waits has a mark, which service moves on by what it cost; next is who has the lowest mark once it is served, and who
+//! begins to wait begins at the highest mark that anybody was served at, or at its own old one if that is higher. So of any two who wait, neither gets more than one
+//! service ahead of the other, however much one asks for at a time; who asks for little does not wait for those who ask for much, however many they are;
+//! and nobody gains by waiting with one command only.
 
 use crate::command::Identity;
 use crate::types::Sequence;
@@ -12,61 +13,74 @@ use varangian_crypto::ClientKey;
 /// Who waits, in order of turns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Turns<K> {
+    /// By the mark that each will have once it is served.
     order: BTreeSet<(u64, K)>,
-    /// Of those who wait, and of others as long as they are above the mark that was served last.
+    /// Of those who wait, what they ask for.
+    costs: BTreeMap<K, u64>,
+    /// Of those who wait, and of others as long as they are above the highest that anybody was served at.
     marks: BTreeMap<K, u64>,
-    /// The mark that was served last.
+    /// The highest mark that anybody was served at.
     now: u64,
+    /// Whoever's turn it was when there was no room: it is next, whoever comes.
+    held: Option<K>,
 }
 
 impl<K> Default for Turns<K> {
     fn default() -> Self {
-        Self { order: BTreeSet::new(), marks: BTreeMap::new(), now: 0 }
+        Self { order: BTreeSet::new(), costs: BTreeMap::new(), marks: BTreeMap::new(), now: 0, held: None }
     }
 }
 
 impl<K: Copy + Ord> Turns<K> {
-    /// `who` waits.
-    pub fn join(&mut self, who: K) {
+    /// `who` waits for something that costs this, or for something else than before.
+    pub fn wait(&mut self, who: K, cost: u64) {
         let mark = self.marks.entry(who).or_default();
-        *mark = (*mark).max(self.now);
-        self.order.insert((*mark, who));
+        match self.costs.insert(who, cost) {
+            Some(old) => {
+                self.order.remove(&(mark.saturating_add(old), who));
+            }
+            None => *mark = (*mark).max(self.now),
+        }
+        self.order.insert((mark.saturating_add(cost), who));
     }
 
     /// `who` waits no more.
     pub fn leave(&mut self, who: K) {
-        if let Some(mark) = self.marks.get(&who) {
-            self.order.remove(&(*mark, who));
+        if let (Some(cost), Some(mark)) = (self.costs.remove(&who), self.marks.get(&who)) {
+            self.order.remove(&(mark.saturating_add(cost), who));
+        }
+        if self.held == Some(who) {
+            self.held = None;
         }
         if self.order.is_empty() {
             *self = Self::default();
         } else if self.marks.len() > 2 * self.order.len() {
-            let Self { order, marks, now } = self;
-            marks.retain(|who, mark| *mark > *now || order.contains(&(*mark, *who)));
+            let Self { costs, marks, now, .. } = self;
+            marks.retain(|who, mark| *mark > *now || costs.contains_key(who));
         }
     }
 
     /// Whose turn it is.
     #[must_use]
     pub fn next(&self) -> Option<K> {
-        self.order.first().map(|(_, who)| *who)
+        self.held.or_else(|| self.order.first().map(|(_, who)| *who))
     }
 
-    /// Whoever is next has to wait for room: who begins to wait from now on comes after it.
-    pub fn pass_over(&mut self) {
-        if let Some((mark, _)) = self.order.first() {
-            self.now = self.now.max(mark.saturating_add(1));
-        }
+    /// Whoever is next has to wait for room, and stays next.
+    pub fn hold(&mut self) {
+        self.held = self.next();
     }
 
-    /// `who`, who waits, is served at this cost.
-    pub fn serve(&mut self, who: K, cost: u64) {
-        if let Some(mark) = self.marks.get_mut(&who)
-            && self.order.remove(&(*mark, who))
-        {
+    /// `who`, who waits, is served, and asks for the same again until something else is said.
+    pub fn serve(&mut self, who: K) {
+        if let (Some(cost), Some(mark)) = (self.costs.get(&who), self.marks.get_mut(&who)) {
             self.now = self.now.max(*mark);
-            *mark = mark.saturating_add(cost);
-            self.order.insert((*mark, who));
+            self.order.remove(&(mark.saturating_add(*cost), who));
+            *mark = mark.saturating_add(*cost);
+            self.order.insert((mark.saturating_add(*cost), who));
+        }
+        if self.held == Some(who) {
+            self.held = None;
         }
     }
 }
@@ -74,52 +88,53 @@ impl<K: Copy + Ord> Turns<K> {
 /// Commands in an order that serves clients in turn, each client's lowest sequence first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FairQueue {
-    clients: BTreeMap<ClientKey, BTreeSet<Sequence>>,
+    clients: BTreeMap<ClientKey, BTreeMap<Sequence, u64>>,
     turns: Turns<ClientKey>,
 }
 
 impl FairQueue {
-    /// A command waits.
-    pub fn push(&mut self, identity: Identity) {
-        let sequences = self.clients.entry(identity.client).or_default();
-        if sequences.is_empty() {
-            self.turns.join(identity.client);
-        }
-        sequences.insert(identity.sequence);
+    /// A command waits that costs this.
+    pub fn push(&mut self, identity: Identity, cost: u64) {
+        self.clients.entry(identity.client).or_default().insert(identity.sequence, cost);
+        self.settle(identity.client);
     }
 
     /// A command waits no more.
     pub fn remove(&mut self, identity: &Identity) {
         if let Some(sequences) = self.clients.get_mut(&identity.client) {
             sequences.remove(&identity.sequence);
-            if sequences.is_empty() {
-                self.clients.remove(&identity.client);
-                self.turns.leave(identity.client);
-            }
+            self.settle(identity.client);
         }
     }
 
-    /// The command whose turn it is.
+    /// The command whose turn it is, and what it costs.
     #[must_use]
-    pub fn peek(&self) -> Option<Identity> {
+    pub fn peek(&self) -> Option<(Identity, u64)> {
         let client = self.turns.next()?;
-        self.clients.get(&client)?.first().map(|sequence| Identity { client, sequence: *sequence })
+        let (sequence, cost) = self.clients.get(&client)?.first_key_value()?;
+        Some((Identity { client, sequence: *sequence }, *cost))
     }
 
-    /// The command whose turn it is has to wait for room: who begins to wait from now on comes after its client.
-    pub fn pass_over(&mut self) {
-        self.turns.pass_over();
+    /// The command whose turn it is has to wait for room: its client stays next.
+    pub fn hold(&mut self) {
+        self.turns.hold();
     }
 
-    /// A command is served, at this cost to its client.
-    pub fn take(&mut self, identity: &Identity, cost: u64) {
-        self.turns.serve(identity.client, cost);
-        self.remove(identity);
+    /// The command whose turn it is is served.
+    pub fn serve(&mut self) {
+        if let Some((identity, _)) = self.peek() {
+            self.turns.serve(identity.client);
+            self.remove(&identity);
+        }
     }
 
-    /// Whether none waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.clients.is_empty()
+    fn settle(&mut self, client: ClientKey) {
+        match self.clients.get(&client).and_then(|sequences| sequences.first_key_value()) {
+            Some((_, cost)) => self.turns.wait(client, *cost),
+            None => {
+                self.clients.remove(&client);
+                self.turns.leave(client);
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! - The primary of the new view answers a quorum of VIEW-CHANGEs with the NEW-VIEW that they imply; everybody computes it again.
 //! - The accepted NEW-VIEW is durable before the first vote in its view.
 
+use crate::backlog::Backlog;
 use crate::effect::{Alarm, Effect, Ignored, NewViewDraft, Record, Vote};
 use crate::evidence::{Conflict, Evidence};
 use crate::message::Message;
@@ -258,6 +259,7 @@ impl Replica {
             self.next_slot = self.reserved;
         }
         self.place_freed = true;
+        self.backlog = Backlog::default();
         self.new_view = Some(Box::new(signed));
         proved
     }

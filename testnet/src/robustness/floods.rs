@@ -1,19 +1,18 @@
 //! What malicious clients and wire floods take from honest clients, beside what it would take to burn as much processor time.
 //!
 //! Whoever floods a machine that replicas share takes processor time from them on the sending side already. So each menace stands beside a run in
-//! which a neutral process burns what the menace cost in all: the sender's time and what the replicas spent more than without it.
+//! which neutral processes burn what the menace cost in all: the sender's time and what the replicas spent more than without it, in the rhythm in which the
+//! menace acts.
 
 use std::collections::BTreeMap;
-use std::hint::black_box;
-use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::Args;
 use serde::Serialize;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use super::median;
+use super::{burner, median};
 use crate::bench::row::{self, Row};
 use crate::bench::usage::Usage;
 use crate::load::Load;
@@ -25,8 +24,6 @@ use crate::up::spinner;
 
 /// For every replica's word on where it stands, when all is over.
 const ANSWERS: Duration = Duration::from_secs(10);
-/// One stretch of burning and pausing.
-const STRETCH: Duration = Duration::from_millis(10);
 
 /// See the module.
 #[derive(Debug, Args)]
@@ -45,13 +42,6 @@ pub struct FloodsArgs {
     /// As JSON, a line for each menace
     #[arg(long)]
     json: bool,
-}
-
-/// Burns so much of one core until it is ended.
-#[derive(Debug, Args)]
-pub struct BurnArgs {
-    /// From 0 to 1
-    share: f64,
 }
 
 /// One run.
@@ -111,10 +101,11 @@ pub async fn run(args: &FloodsArgs) -> anyhow::Result<()> {
         let mut runs = Vec::new();
         for pair in 0..args.pairs {
             bar.set_message(format!("{spec}: {} of {}", pair + 1, args.pairs));
-            let (clean, _) = measure(args, None, 0.0).await?;
-            let (attacked, view) = measure(args, Some((spec, pair as u64)), 0.0).await?;
+            let (clean, _) = measure(args, None, Vec::new()).await?;
+            let (attacked, view) = measure(args, Some((spec, pair as u64)), Vec::new()).await?;
             let cores = (attacked.replicas - clean.replicas).max(0.0) + (attacked.own - clean.own).max(0.0);
-            let (neutral, _) = measure(args, None, cores).await?;
+            let burners = burner::start(cores, Duration::from_secs(1) / spec.rate().max(1))?;
+            let (neutral, _) = measure(args, None, burners).await?;
             runs.push(Pair { clean, attacked, neutral, cores, view });
         }
         let of = |what: fn(&Pair) -> f64| median(runs.iter().map(what).collect());
@@ -157,15 +148,14 @@ impl Line {
     }
 }
 
-/// One run on a network of its own, with a menace, or with a burner, or alone; and the view at its end.
-async fn measure(args: &FloodsArgs, menace: Option<(Spec, u64)>, burn: f64) -> anyhow::Result<(Run, u64)> {
+/// One run on a network of its own, with a menace, or with burners, or alone; and the view at its end.
+async fn measure(args: &FloodsArgs, menace: Option<(Spec, u64)>, burners: Vec<Child>) -> anyhow::Result<(Run, u64)> {
     let (mut net, _files) = Testnet::scratch(&BTreeMap::new()).await?;
     let pids: Vec<u32> = net.ids().into_iter().filter_map(|id| net.pid(id)).collect();
     let network = net.network()?;
     let menace = menace
         .map(|(spec, seed)| Menace::start(&Target::load(net.dir().root())?, spec, seed).map_err(anyhow::Error::from))
         .transpose()?;
-    let burners = burners(burn)?;
     let load = Load {
         clients: 8,
         in_flight: 64,
@@ -203,38 +193,4 @@ async fn measure(args: &FloodsArgs, menace: Option<(Spec, u64)>, burn: f64) -> a
 #[expect(clippy::cast_precision_loss, reason = "kibibytes are far below 2^52")]
 fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
-}
-
-/// Processes that burn so many cores together. Dropped, they are killed.
-fn burners(cores: f64) -> anyhow::Result<Vec<Child>> {
-    let program = std::env::current_exe().context("where this program is")?;
-    let mut left = cores;
-    let mut burners = Vec::new();
-    while left > 0.01 {
-        let share = left.min(1.0);
-        let mut command = Command::new(&program);
-        command.arg("burn").arg(format!("{share:.3}")).stdin(Stdio::null()).kill_on_drop(true);
-        burners.push(command.spawn().context("starting a burner")?);
-        left -= share;
-    }
-    Ok(burners)
-}
-
-/// Burns until it is killed.
-///
-/// # Errors
-/// If the share is none.
-pub fn burn(args: &BurnArgs) -> anyhow::Result<ExitCode> {
-    ensure!((0.0..=1.0).contains(&args.share), "{} is no share: from 0 to 1", args.share);
-    let busy = STRETCH.mul_f64(args.share);
-    let mut number = 1_u64;
-    loop {
-        let began = std::time::Instant::now();
-        while began.elapsed() < busy {
-            for _ in 0..1000 {
-                number = black_box(number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
-            }
-        }
-        std::thread::sleep(STRETCH.saturating_sub(began.elapsed()));
-    }
 }

@@ -135,7 +135,7 @@ fn check(pool: &Pool, model: &Model, config: &Config) {
     });
     assert_eq!(pool.earliest(), deadlines.min());
     let ready = |stage: &Stage| *stage == Stage::Ready;
-    assert_eq!(pool.has_ready(), model.count(ready) > 0);
+    assert_eq!(pool.next_cost().is_some(), model.count(ready) > 0);
     let operations: u64 = model
         .held
         .values()
@@ -283,7 +283,7 @@ proptest! {
             }
         }
         let mut served: BTreeMap<Source, BTreeMap<usize, u64>> = BTreeMap::new();
-        while pool.has_ready() {
+        while pool.next_cost().is_some() {
             for command in pool.take_batch(&config) {
                 let (from, client) = origin[&command.identity()];
                 *served.entry(from).or_default().entry(client).or_default() += cost(&command);
@@ -389,6 +389,27 @@ fn a_crowded_primary_keeps_a_places_per_backup() {
     for sequence in 1..=world.config(0).armed as u64 {
         let command = world.command_of(3, sequence, &[&body]).into_inner();
         assert_eq!(primary.hear(2, Message::Command(command)), Ok(()), "place {sequence} of the backup");
+    }
+}
+
+/// Whoever asks for little does not wait for those who ask for whole batches, however many they are; and these have every second batch.
+#[test]
+fn small_commands_pass_heavy_ones_once() {
+    let config = Config { batch_operations: 8, pool_bytes: 1 << 20, ..WORLD.config(0) };
+    // Clients have just been served when the backup's turn comes.
+    for (source, turns) in [(Source::Client, [1, 8, 2, 8]), (Source::Backup(ReplicaId(2)), [8, 2, 8, 2])] {
+        let mut pool = Pool::default();
+        for client in 0..3 {
+            let heavy = WORLD.command_of(client, 1, &[&b"x"[..]; 8]).into_inner();
+            pool.insert(heavy, if client == 0 { source } else { Source::Client }, Role::Primary, &config).unwrap();
+        }
+        assert_eq!(pool.take_batch(&config).len(), 1);
+        for sequence in 1..=4 {
+            let light = WORLD.command_of(3, sequence, &[b"y"]).into_inner();
+            pool.insert(light, Source::Client, Role::Primary, &config).unwrap();
+            let operations: u32 = pool.take_batch(&config).iter().map(Command::operation_count).sum();
+            assert_eq!(operations, turns[sequence as usize - 1], "{source:?}, {sequence}");
+        }
     }
 }
 
