@@ -43,7 +43,7 @@ const BUSY: Setting = Setting {
     armed: 4,
     clients: 4,
     commands: 5500,
-    to_all: 25,
+    to_all: 12,
     at: |_| SECOND / 10,
     operations: |_| 1,
 };
@@ -133,7 +133,7 @@ fn a_slow_or_unfair_primary_costs_three_tenths_of_a_minute_at_most() {
         "censor",
         "late",
     ];
-    for to_all in played(&[25, 0], 1) {
+    for to_all in played(&[12, 0], 1) {
         let setting = Setting { to_all: *to_all, ..BUSY };
         let clean = setting.run(None).acknowledged_in_faults;
         assert!(clean < setting.commands, "the clients were idle at the end");
