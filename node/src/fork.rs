@@ -1,6 +1,7 @@
 //! Who made a fork. No replica need have seen both sides of it: each disk holds the votes of its own side, and together they convict.
 //!
-//! Nothing on a disk is believed: each proof is checked with the genesis alone, so a liar's disk can hide something, and accuse nobody.
+//! Nothing on a disk is believed: each signature is checked with the genesis alone before it counts, so a liar's disk can hide what only it knows, and neither
+//! accuse anybody nor cover what other disks prove.
 //!
 //! Two certificates of one view and slot have at least `f + 1` signers in common, each of whom signed twice. Of certificates of different views,
 //! the later view began with a quorum of VIEW-CHANGEs, at least `f + 1` of them by signers of the earlier certificate: whoever of these did not
@@ -16,7 +17,7 @@ use varangian_consensus::{
     Checkpoint, Commit, CommitCertificate, Conflict, Evidence, NewView, PrePrepare, Prepare, PreparedCertificate,
     Record, Slot, View, ViewChange,
 };
-use varangian_crypto::{Committee, QuorumCertificate, ReplicaId, Signed, Verify, decode};
+use varangian_crypto::{Committee, QuorumCertificate, ReplicaId, Signed, Statement, Verify, decode};
 use varangian_storage::{Store, StoreError};
 
 /// Slots that are looked at: after the first that differs, all may.
@@ -59,10 +60,10 @@ pub enum ForkError {
 /// # Errors
 /// [`ForkError`].
 pub fn examine(disks: &[(ReplicaId, &Store)], committee: &Committee) -> Result<Option<Fork>, ForkError> {
-    let Some((sides, certificates)) = forked(disks)? else { return Ok(None) };
+    let Some((sides, certificates)) = forked(disks, committee)? else { return Ok(None) };
     let Some(slot) = certificates.first().map(|certificate| certificate.statement.slot) else { return Ok(None) };
     let mut testimony = Testimony::new(committee);
-    certificates.iter().for_each(|certificate| testimony.commits.quorum(certificate));
+    certificates.iter().for_each(|certificate| testimony.commits.quorum(certificate, committee));
     for (replica, store) in disks {
         let records = record::load(store).map_err(|source| ForkError::Record { replica: *replica, source })?;
         records.iter().for_each(|record| testimony.record(record));
@@ -74,7 +75,7 @@ pub fn examine(disks: &[(ReplicaId, &Store)], committee: &Committee) -> Result<O
 /// Two who differ first, and the certificates of the first slots for which replicas have different ones.
 type Forked = ((ReplicaId, ReplicaId), Vec<CommitCertificate>);
 
-fn forked(disks: &[(ReplicaId, &Store)]) -> Result<Option<Forked>, ForkError> {
+fn forked(disks: &[(ReplicaId, &Store)], committee: &Committee) -> Result<Option<Forked>, ForkError> {
     let last = disks.iter().map(|(_, store)| store.last_executed()).max().unwrap_or_default();
     let (mut sides, mut forked, mut slots) = (None, Vec::new(), 0);
     for slot in 1..=last {
@@ -86,9 +87,17 @@ fn forked(disks: &[(ReplicaId, &Store)]) -> Result<Option<Forked>, ForkError> {
             let certificate = certificate.filter(|certificate| certificate.statement.slot == Slot(slot));
             found.extend(certificate.map(|certificate| (*replica, certificate)));
         }
-        let differ = found.windows(2).find(|pair| pair[0].1.statement.digest != pair[1].1.statement.digest);
-        if let Some(pair) = differ {
-            sides.get_or_insert((pair[0].0, pair[1].0));
+        let differ = |found: &[(ReplicaId, CommitCertificate)]| {
+            let pair = found.windows(2).find(|pair| pair[0].1.statement.digest != pair[1].1.statement.digest)?;
+            Some((pair[0].0, pair[1].0))
+        };
+        // Certificates that agree are not worth the time to check them.
+        if differ(&found).is_none() {
+            continue;
+        }
+        found.retain(|(_, certificate)| certificate.check(committee).is_ok());
+        if let Some(pair) = differ(&found) {
+            sides.get_or_insert(pair);
             forked.extend(found.into_iter().map(|(_, certificate)| certificate));
             slots += 1;
         }
@@ -114,7 +123,7 @@ struct Testimony<'a> {
 struct Said<S>(BTreeMap<(ReplicaId, View, Slot), Vec<Signed<S>>>);
 
 /// Where of all statements of a kind only one may be said.
-trait Placed: Clone + PartialEq {
+trait Placed: Statement + Clone + PartialEq {
     fn place(&self) -> (View, Slot);
 }
 
@@ -159,18 +168,19 @@ impl<S: Placed> Said<S> {
         Self(BTreeMap::new())
     }
 
-    fn hear(&mut self, signed: &Signed<S>) {
+    fn hear(&mut self, signed: &Signed<S>, committee: &Committee) {
         let (view, slot) = signed.statement.place();
         let said = self.0.entry((signed.signer, view, slot)).or_default();
-        if said.iter().all(|other| other.statement != signed.statement) {
+        let is_new = said.iter().all(|other| other.statement != signed.statement);
+        if is_new && signed.check_signature(committee).is_ok() {
             said.push(signed.clone());
         }
     }
 
-    fn quorum(&mut self, certificate: &QuorumCertificate<S>) {
+    fn quorum(&mut self, certificate: &QuorumCertificate<S>, committee: &Committee) {
         for (signer, signature) in certificate.signatures.iter() {
             let statement = certificate.statement.clone();
-            self.hear(&Signed { statement, signer: *signer, signature: *signature });
+            self.hear(&Signed { statement, signer: *signer, signature: *signature }, committee);
         }
     }
 
@@ -202,16 +212,16 @@ impl<'a> Testimony<'a> {
 
     fn record(&mut self, record: &Record) {
         match record {
-            Record::Accepted(signed) => self.pre_prepares.hear(signed),
+            Record::Accepted(signed) => self.pre_prepares.hear(signed, self.committee),
             Record::Prepared(certificate) => self.prepared(certificate),
             Record::ViewChange(promise) => self.shown(promise),
             Record::Drafted(draft) => draft.view_changes.iter().for_each(|signed| self.view_change(signed)),
             Record::NewView(signed) => {
-                self.new_views.hear(signed);
+                self.new_views.hear(signed, self.committee);
                 signed.statement.view_changes.iter().for_each(|signed| self.view_change(signed));
-                signed.statement.pre_prepares.iter().for_each(|signed| self.pre_prepares.hear(signed));
+                signed.statement.pre_prepares.iter().for_each(|signed| self.pre_prepares.hear(signed, self.committee));
             }
-            Record::Stable(certificate) => self.checkpoints.quorum(certificate),
+            Record::Stable(certificate) => self.checkpoints.quorum(certificate, self.committee),
             // Unsigned words of an honest replica; what is proved already; bodies.
             Record::Batch { .. }
             | Record::Proposed(_)
@@ -222,23 +232,24 @@ impl<'a> Testimony<'a> {
     }
 
     fn view_change(&mut self, signed: &Signed<ViewChange>) {
-        self.view_changes.hear(signed);
+        self.view_changes.hear(signed, self.committee);
         self.shown(&signed.statement);
     }
 
     /// What a VIEW-CHANGE carries was signed by others.
     fn shown(&mut self, view_change: &ViewChange) {
-        view_change.stable.iter().for_each(|certificate| self.checkpoints.quorum(certificate));
+        view_change.stable.iter().for_each(|certificate| self.checkpoints.quorum(certificate, self.committee));
         view_change.prepared.iter().for_each(|certificate| self.prepared(certificate));
     }
 
     fn prepared(&mut self, certificate: &PreparedCertificate) {
         let PreparedCertificate { pre_prepare, primary_signature, prepares } = certificate;
         let primary = self.committee.quorums().primary(pre_prepare.view.0);
-        self.pre_prepares.hear(&Signed { statement: *pre_prepare, signer: primary, signature: *primary_signature });
+        self.pre_prepares
+            .hear(&Signed { statement: *pre_prepare, signer: primary, signature: *primary_signature }, self.committee);
         for (signer, signature) in prepares.iter() {
             let statement = pre_prepare.prepare();
-            self.prepares.hear(&Signed { statement, signer: *signer, signature: *signature });
+            self.prepares.hear(&Signed { statement, signer: *signer, signature: *signature }, self.committee);
         }
     }
 

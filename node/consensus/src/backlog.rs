@@ -1,20 +1,22 @@
 //! What a primary has proposed and not executed yet.
 //!
 //! Ordering is cheaper than executing. If it ran ahead, commands would wait behind whatever was ordered before them, where nobody takes turns. So a primary proposes as much as
-//! keeps execution busy, and what comes meanwhile waits in its pool, where turns are fair: one full batch at a time, half of one in small batches beside it, and what is executed while
-//! a slot is agreed on (the bandwidth-delay product of congestion control). It does not wait for longer than `T / 16` between two proposals, however long batches take: what backups
-//! watch is ordered before their time runs out.
+//! keeps execution busy, and what comes meanwhile waits in its pool, where turns are fair: another batch while what is unexecuted, with the command that opens it, is at most one and a
+//! half batches and what is executed while a slot is agreed on (the bandwidth-delay product of congestion control). It does not wait for longer than a part of `T` between two
+//! proposals, however long batches take, so that what backups watch is ordered before their time runs out: each of the `n` sources has one batch due, which may take two, and as many small ones may come between.
 
 use crate::config::{Config, WHOLE_BATCH};
 use crate::types::{Millis, Slot};
 use alloc::collections::VecDeque;
 
-/// Proposals in a time-out that do not wait for execution.
-const PROPOSALS: u64 = 16;
+/// Proposals in a time-out that do not wait for execution, for each replica.
+const PROPOSALS: u64 = 4;
 /// What may be unexecuted wherever agreement takes no time, in what it takes of a batch; one batch always may.
 const LEAST: u64 = WHOLE_BATCH + WHOLE_BATCH / 2;
 /// So much execution tells how fast it is; of older one, half is forgotten.
 const MEMORY: Millis = 1000;
+/// Below this, a slot's time says more of what each slot costs than of what its commands do.
+const TELLING: u64 = WHOLE_BATCH / 4;
 
 /// A slot that is proposed and not executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,8 +69,10 @@ impl Backlog {
     pub fn executed(&mut self, now: Millis, slot: Slot) {
         while let Some(proposal) = self.proposals.pop_front_if(|proposal| proposal.slot <= slot) {
             self.cost -= proposal.cost;
-            self.done = self.done.saturating_add(proposal.cost);
-            self.busy += now.saturating_sub(proposal.since.max(self.executed));
+            if proposal.cost >= TELLING {
+                self.done = self.done.saturating_add(proposal.cost);
+                self.busy += now.saturating_sub(proposal.since.max(self.executed));
+            }
             self.executed = now;
         }
         if self.busy > MEMORY {
@@ -76,12 +80,12 @@ impl Backlog {
         }
     }
 
-    /// Whether another batch may be proposed whose first command takes this of it, where the time-out is so long.
+    /// Whether another batch may be proposed whose first command takes this of it, where the time-out is so long and replicas are so many.
     #[must_use]
-    pub fn has_room(&self, next: u64, now: Millis, timeout: Millis) -> bool {
+    pub fn has_room(&self, next: u64, now: Millis, timeout: Millis, n: usize) -> bool {
         let meanwhile = self.agreement.unwrap_or(0).saturating_mul(self.done) / self.busy.max(1);
         self.cost == 0
             || self.cost.saturating_add(next) <= LEAST.saturating_add(meanwhile)
-            || now >= self.proposed.saturating_add(timeout / PROPOSALS)
+            || now >= self.proposed.saturating_add(timeout / (PROPOSALS * n as u64).max(1))
     }
 }

@@ -122,7 +122,7 @@ impl Config {
     }
 
     /// Slots that may rightly be ordered before a command that was handed on: those under way, and what fair turns put before it. Of the batches that wait, its own
-    /// source may have one before it, may have been served one ahead of the others, and a command more; these then have as much each, and batches that no next
+    /// source may have one before it (it stays in the order in which it was handed on), may have been served one ahead of the others, and a command more; these then have as much each, and batches that no next
     /// command fits into may be half full.
     #[must_use]
     pub const fn fair_slots(&self) -> u64 {

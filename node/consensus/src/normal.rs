@@ -50,10 +50,9 @@ impl Replica {
         let in_flight = self.next_slot.0.saturating_sub(1).saturating_sub(self.issued.0);
         self.phase == Phase::Active
             && self.config.primary(self.view) == self.config.id
-            && self
-                .pool
-                .next_cost()
-                .is_some_and(|cost| self.backlog.has_room(cost, now, self.pacing.timeout(&self.config)))
+            && self.pool.next_cost().is_some_and(|cost| {
+                self.backlog.has_room(cost, now, self.pacing.timeout(&self.config), self.config.quorums.n())
+            })
             && self.check_window(self.next_slot).is_ok()
             && in_flight < self.config.pipeline
             && (in_flight == 0 || self.place_freed || self.pool.fills_a_batch(&self.config))

@@ -1,7 +1,7 @@
 //! Commands that wait for their order: admission, fairness, arming.
 //!
 //! Keyed by (client, sequence), not by bytes. Every client has its share, so nobody's flood takes another's place; a primary
-//! serves its own clients and each backup in turn, and within each the clients in turn, by what their commands take of a batch. A backup arms at most `A` commands, and one
+//! serves its own clients and each backup in turn, and its own clients in turn among themselves, by what their commands take of a batch; what a backup hands on stays in its order. A backup arms at most `A` commands, and one
 //! batch of them: those it has handed to the primary, and whose deadline it watches; the rest wait unarmed. The primary has places for as many, until it has proposed them.
 
 use crate::client_table::{ClientTable, Outcome};
@@ -9,7 +9,7 @@ use crate::command::{Command, Identity};
 use crate::config::{Config, WHOLE_BATCH};
 use crate::effect::Ignored;
 use crate::places::{Asked, Dues, Places};
-use crate::turns::{FairQueue, Turns};
+use crate::turns::{FairQueue, Line, Queue, Turns};
 use crate::types::{Millis, Sequence};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -74,7 +74,7 @@ pub struct Pool {
     waiting: FairQueue,
     deadlines: BTreeSet<(Millis, Identity)>,
     armed: Dues,
-    ready: BTreeMap<Source, FairQueue>,
+    ready: BTreeMap<Source, Queue>,
     sources: Turns<Source>,
     ready_bytes: usize,
     ready_operations: u64,
@@ -309,7 +309,11 @@ impl Pool {
                 self.ready_bytes += entry.command.encoded().len();
                 self.ready_operations += u64::from(entry.command.operation_count());
                 let source = entry.source;
-                self.ready.entry(source).or_default().push(identity, entry.cost);
+                let queue = self.ready.entry(source).or_insert_with(|| match source {
+                    Source::Client => Queue::Clients(FairQueue::default()),
+                    Source::Backup(_) => Queue::Backup(Line::default()),
+                });
+                queue.push(identity, entry.cost);
                 self.settle(source);
             }
         }
@@ -317,7 +321,7 @@ impl Pool {
 
     /// After each change of what is ready of `source`: what it asks for next.
     fn settle(&mut self, source: Source) {
-        match self.ready.get(&source).and_then(FairQueue::peek) {
+        match self.ready.get(&source).and_then(Queue::peek) {
             Some((_, cost)) => self.sources.wait(source, cost),
             None => {
                 self.ready.remove(&source);

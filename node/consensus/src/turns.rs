@@ -2,8 +2,10 @@
 //!
 //! Fair queueing by finish times: everybody who waits has a mark, which service moves on by what it cost; next is who has the lowest mark once it is served, and who
 //! begins to wait begins at the highest mark that anybody was served at, or at its own old one if that is higher. So of any two who wait, neither gets more than one
-//! service ahead of the other, however much one asks for at a time; who asks for little does not wait for those who ask for much, however many they are;
+//! service ahead of the other, however much one asks for at a time; who asks for little goes before all who ask for much, until it has had as much;
 //! and nobody gains by waiting with one command only.
+//!
+//! What a backup hands on has been through its turns there, and goes in the order in which it came: whatever else it hands on later, nothing passes it.
 
 use crate::command::Identity;
 use crate::types::Sequence;
@@ -23,11 +25,13 @@ pub struct Turns<K> {
     now: u64,
     /// Whoever's turn it was when there was no room: it is next, whoever comes.
     held: Option<K>,
+    /// Marks that were left when those below `now` were swept out last.
+    swept: usize,
 }
 
 impl<K> Default for Turns<K> {
     fn default() -> Self {
-        Self { order: BTreeSet::new(), costs: BTreeMap::new(), marks: BTreeMap::new(), now: 0, held: None }
+        Self { order: BTreeSet::new(), costs: BTreeMap::new(), marks: BTreeMap::new(), now: 0, held: None, swept: 0 }
     }
 }
 
@@ -54,9 +58,10 @@ impl<K: Copy + Ord> Turns<K> {
         }
         if self.order.is_empty() {
             *self = Self::default();
-        } else if self.marks.len() > 2 * self.order.len() {
+        } else if self.marks.len() > 2 * self.order.len().max(self.swept) {
             let Self { costs, marks, now, .. } = self;
             marks.retain(|who, mark| *mark > *now || costs.contains_key(who));
+            self.swept = self.marks.len();
         }
     }
 
@@ -135,6 +140,86 @@ impl FairQueue {
                 self.clients.remove(&client);
                 self.turns.leave(client);
             }
+        }
+    }
+}
+
+/// Commands in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Line {
+    arrivals: u64,
+    order: BTreeMap<u64, (Identity, u64)>,
+    places: BTreeMap<Identity, u64>,
+}
+
+impl Line {
+    fn push(&mut self, identity: Identity, cost: u64) {
+        self.arrivals += 1;
+        self.order.insert(self.arrivals, (identity, cost));
+        self.places.insert(identity, self.arrivals);
+    }
+
+    fn remove(&mut self, identity: &Identity) {
+        if let Some(place) = self.places.remove(identity) {
+            self.order.remove(&place);
+        }
+    }
+
+    fn serve(&mut self) {
+        if let Some((_, (identity, _))) = self.order.pop_first() {
+            self.places.remove(&identity);
+        }
+    }
+}
+
+/// What is ready of one source.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Queue {
+    /// Of clients, in turn.
+    Clients(FairQueue),
+    /// Of one backup, in the order in which it handed them on.
+    Backup(Line),
+}
+
+impl Queue {
+    /// A command waits that costs this.
+    pub fn push(&mut self, identity: Identity, cost: u64) {
+        match self {
+            Self::Clients(queue) => queue.push(identity, cost),
+            Self::Backup(line) => line.push(identity, cost),
+        }
+    }
+
+    /// A command waits no more.
+    pub fn remove(&mut self, identity: &Identity) {
+        match self {
+            Self::Clients(queue) => queue.remove(identity),
+            Self::Backup(line) => line.remove(identity),
+        }
+    }
+
+    /// The command whose turn it is, and what it costs.
+    #[must_use]
+    pub fn peek(&self) -> Option<(Identity, u64)> {
+        match self {
+            Self::Clients(queue) => queue.peek(),
+            Self::Backup(line) => line.order.first_key_value().map(|(_, next)| *next),
+        }
+    }
+
+    /// The command whose turn it is has to wait for room, and stays next.
+    pub fn hold(&mut self) {
+        match self {
+            Self::Clients(queue) => queue.hold(),
+            Self::Backup(_) => {}
+        }
+    }
+
+    /// The command whose turn it is is served.
+    pub fn serve(&mut self) {
+        match self {
+            Self::Clients(queue) => queue.serve(),
+            Self::Backup(line) => line.serve(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Throughput with one malicious replica of four over throughput with none.
 //!
-//! All replicas share one machine, so what the attacker itself computes is missing to the others: how much that is stands beside its share.
+//! All replicas share one machine, so what the attacker itself computes is missing to the others: how much that is stands beside its share. So does how often it struck:
+//! who only lies where it leads, or where views change, has nothing to strike at as a backup while nobody is deposed.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -55,6 +56,8 @@ struct Run {
     row: Row,
     /// Cores that the attacker used beyond what the others did on average.
     excess: f64,
+    /// How often the attack struck.
+    strikes: u64,
 }
 
 /// One attack's figures.
@@ -70,6 +73,8 @@ struct Line {
     worst_gap_ms: f64,
     /// Cores that the attacker used beyond what an honest replica did, the median.
     excess_cores: f64,
+    /// How often it struck, in the order of the pairs.
+    strikes: Vec<u64>,
 }
 
 impl Role {
@@ -123,7 +128,7 @@ pub async fn run(args: &AttacksArgs) -> anyhow::Result<()> {
     bar.finish_and_clear();
     if !args.json {
         println!(
-            "| attack | median share of the clean run | pairs | ops/s | worst gap | cores above an honest one |\n|-|-|-|-|-|-|"
+            "| attack | median share of the clean run | pairs | ops/s | worst gap | cores above an honest one | strikes |\n|-|-|-|-|-|-|-|"
         );
     }
     for attack in &attacks {
@@ -132,14 +137,16 @@ pub async fn run(args: &AttacksArgs) -> anyhow::Result<()> {
             println!("{}", serde_json::to_string(&line)?);
         } else {
             let pairs: Vec<String> = line.shares.iter().map(|share| format!("{share:.2}")).collect();
+            let strikes: Vec<String> = line.strikes.iter().map(u64::to_string).collect();
             println!(
-                "| {} | {:.2} | {} | {:.0} | {:.0} ms | {:.2} |",
+                "| {} | {:.2} | {} | {:.0} | {:.0} ms | {:.2} | {} |",
                 line.attack,
                 line.median,
                 pairs.join(" "),
                 line.operations_per_second,
                 line.worst_gap_ms,
-                line.excess_cores
+                line.excess_cores,
+                strikes.join(" ")
             );
         }
     }
@@ -155,6 +162,7 @@ impl Line {
             operations_per_second: of(|run| run.row.operations_per_second),
             worst_gap_ms: of(|run| run.row.worst_gap_ms),
             excess_cores: of(|run| run.excess),
+            strikes: rows.iter().map(|(_, run)| run.strikes).collect(),
             shares: rows.into_iter().map(|(share, _)| share).collect(),
         }
     }
@@ -173,10 +181,11 @@ async fn measure(args: &AttacksArgs, attack: Option<&String>) -> anyhow::Result<
     let row = row::measure(&net.network()?, &pids, &load, Duration::from_secs(args.seconds)).await?;
     let (seconds, after) = (began.elapsed().as_secs_f64(), cores()?);
     net.stop().await?;
+    let strikes = net.strikes().await?.into_values().flat_map(BTreeMap::into_values).sum();
     let used: Vec<f64> =
         before.into_iter().zip(after).map(|(before, after)| (after - before).cpu.as_secs_f64() / seconds).collect();
     let excess = excess(&used, usize::from(args.role.replica()));
-    Ok(Run { row, excess })
+    Ok(Run { row, excess, strikes })
 }
 
 /// What one uses beyond the others' mean.

@@ -120,8 +120,10 @@ enum Story {
 }
 
 /// Attacks to which something else must happen than to the others of their kind.
-const STORIES: [(&str, Story); 13] = [
+const STORIES: [(&str, Story); 15] = [
     ("slow", Story::Slow),
+    ("slow-edge", Story::Slow),
+    ("slow-some", Story::Slow),
     ("small-batches", Story::Slow),
     ("recant", Story::Returning),
     ("censor", Story::Deposed),
@@ -226,12 +228,12 @@ pub const MENACE: &str = "menace-";
 const MEMORY_MIB: u64 = 512;
 /// Beside clients that flood, every other one is served in time: operations per second that they ask for, and the 99th percentile of each, in milliseconds.
 const BESIDE_FLOODS: (f64, u64) = (200.0, 1000);
-/// The row of the table of attacks that is about them.
-const FLOODS: u8 = 29;
+/// The rows of the table of attacks that are about them, on the wire and by commands.
+const FLOODS: [u8; 2] = [19, 29];
 
 /// One menace, for four seconds amid honest clients. No view is left for it.
 fn of_menace(kind: &menace::Kind) -> Scenario {
-    let beside_floods = kind.rows.contains(&FLOODS).then_some(BESIDE_FLOODS);
+    let beside_floods = FLOODS.iter().any(|row| kind.rows.contains(row)).then_some(BESIDE_FLOODS);
     let in_flight = if beside_floods.is_some() { 16 } else { 2 };
     Scenario {
         name: format!("{MENACE}{}", kind.name),

@@ -260,7 +260,7 @@ proptest! {
         }
     }
 
-    /// Sources in turn, and each source's clients in turn, by what their commands take of a batch: of any two with something left, neither gets more than
+    /// Sources in turn, and clients of its own in turn, by what their commands take of a batch: of any two with something left, neither gets more than
     /// one command ahead of the other, however large.
     #[test]
     fn a_primary_serves_sources_and_clients_in_turn(counts in prop::collection::vec(0..6_usize, 16)) {
@@ -294,6 +294,10 @@ proptest! {
                     for other in &waiting {
                         prop_assert!(total(one) <= total(other) + largest, "{:?} before {:?}", one, other);
                     }
+                }
+                // What a backup hands on has been through its turns there.
+                if from != Source::Client {
+                    continue;
                 }
                 let of = |client: &usize| served.get(&from).and_then(|clients| clients.get(client)).copied().unwrap_or(0);
                 let clients: Vec<_> = left[&from].iter().filter(|(_, count)| **count > 0).map(|(client, _)| client).collect();
@@ -389,6 +393,37 @@ fn a_crowded_primary_keeps_a_places_per_backup() {
     for sequence in 1..=world.config(0).armed as u64 {
         let command = world.command_of(3, sequence, &[&body]).into_inner();
         assert_eq!(primary.hear(2, Message::Command(command)), Ok(()), "place {sequence} of the backup");
+    }
+}
+
+/// A backup has places for what one batch holds, but it hands on more as soon as that is ordered: none of it passes what it handed on before. Otherwise clients that
+/// ask a backup for little, again and again, would keep a command that it watches from its turn, and depose an honest primary.
+#[test]
+fn nothing_passes_what_a_backup_has_handed_on() {
+    let config = Config { batch_operations: 8, pool_commands: 64, armed: 64, pool_bytes: 1 << 20, ..WORLD.config(0) };
+    let backup = Source::Backup(ReplicaId(2));
+    // Also not a lower number of the same client.
+    for others in [&[1, 2][..], &[0]] {
+        let mut pool = Pool::default();
+        let watched = WORLD.command_of(0, 100, &[&b"x"[..]; 4]).into_inner();
+        pool.insert(watched.clone(), backup, Role::Primary, &config).unwrap();
+        let mut orders = 0;
+        loop {
+            for number in 0..4 {
+                let (client, sequence) = (others[number % others.len()], 1 + 4 * orders + number as u64);
+                let light = WORLD.command_of(client, sequence, &[b"y"]).into_inner();
+                pool.insert(light, backup, Role::Primary, &config).unwrap();
+            }
+            for sequence in 0..8 {
+                let own = WORLD.command_of(3, 1 + 8 * orders + sequence, &[b"z"]).into_inner();
+                pool.insert(own, Source::Client, Role::Primary, &config).unwrap();
+            }
+            orders += 1;
+            if pool.take_batch(&config).contains(&watched) {
+                break;
+            }
+            assert!(orders < 2, "still waiting");
+        }
     }
 }
 

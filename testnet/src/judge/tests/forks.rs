@@ -5,7 +5,7 @@ use super::*;
 use crate::judge::verdict::ForkProof;
 use std::collections::BTreeMap;
 use varangian::evidence::EvidenceFile;
-use varangian_consensus::{Batch, Commit, NewView, Record, Slot, View, ViewChange};
+use varangian_consensus::{Batch, Commit, NewView, PrePrepare, Record, Slot, View, ViewChange};
 use varangian_crypto::{Digest, encode};
 use varangian_storage::Body;
 
@@ -138,8 +138,9 @@ fn an_honest_culprit_of_a_fork_is_a_finding() {
     assert_eq!(verdict.evidence.findings.listed(), [expected(COMMITS), expected(PRE_PREPARES)]);
 }
 
+/// What nobody signed is no side of a fork.
 #[test]
-fn forged_votes_convict_nobody() {
+fn a_forged_certificate_makes_no_fork() {
     let mut scene = forked(View(0));
     let tamper = std::mem::replace(&mut scene.tamper, Box::new(|_, _, _| {}));
     scene.tamper = Box::new(move |scene, replica, execution| {
@@ -151,11 +152,27 @@ fn forged_votes_convict_nobody() {
             execution.certificate = encode(&forged).into();
         }
     });
-    scene.keep = Box::new(|_, _, _| {});
     let verdict = scene.verdict();
-    assert_eq!(culprits(&verdict), [(3, vec![COMMITS])].into());
-    let expected = Finding::ForkUnproved { slot: SLOT, proved: 1, needed: 2 };
-    assert_eq!(verdict.evidence.findings.listed(), [expected]);
+    assert_eq!(verdict.evidence.fork, None);
+    assert!(!verdict.passed(), "{verdict}");
+}
+
+/// The first disk has a vote that its signer never signed: nobody is convicted by it, and it covers nothing that is proved otherwise.
+#[test]
+fn a_forged_vote_neither_convicts_nor_covers() {
+    let mut scene = forked(View(0));
+    let keep = std::mem::replace(&mut scene.keep, Box::new(|_, _, _| {}));
+    scene.keep = Box::new(move |scene, replica, records| {
+        keep(scene, replica, records);
+        if replica == 1 {
+            let digest = varangian_crypto::sha256("nobody's", &[]);
+            let mut forged = scene.signers[0].sign(PrePrepare { view: View(0), slot: SLOT, digest }).into_inner();
+            forged.signature = scene.signers[1].sign(forged.statement).into_inner().signature;
+            records.push(Record::Accepted(forged));
+        }
+    });
+    let convicted = [(0, vec![COMMITS, PRE_PREPARES]), (3, vec![COMMITS, PREPARES])].into();
+    assert_eq!(culprits(&scene.verdict()), convicted);
 }
 
 #[test]

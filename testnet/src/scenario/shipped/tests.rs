@@ -36,7 +36,8 @@ fn the_template_is_a_scenario() {
 }
 
 /// Rows of the table of attacks that no scenario of real processes plays yet, and why. What is not here must have a scenario.
-const MISSING: [(u8, &str); 1] = [(25, "away past pruning: comes with snapshot transfer")];
+const MISSING: [(u8, &str); 2] =
+    [(25, "away past pruning: comes with snapshot transfer"), (21, "clocks that differ: in the simulator only")];
 
 /// Each model of failures, timing and communication has a scenario that stands for it.
 #[test]
@@ -61,7 +62,9 @@ fn many_combine_several() {
 
 #[test]
 fn every_row_has_a_scenario_or_a_reason() {
-    let played: BTreeSet<u8> = all().into_iter().flat_map(|scenario| scenario.rows).collect();
+    // On real processes.
+    let played = all().into_iter().filter(|scenario| scenario.only.is_none());
+    let played: BTreeSet<u8> = played.flat_map(|scenario| scenario.rows).collect();
     for row in 1..=30 {
         let missing = MISSING.iter().any(|(missing, _)| *missing == row);
         assert!(played.contains(&row) != missing, "row {row}: no scenario, or a reason for none that there is");
