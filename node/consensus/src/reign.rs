@@ -5,7 +5,7 @@
 //! - A window *falls short* if they waited for more than 3/2 of the normal wait while less than 3/4 of what is normal was ordered, both in commands and in what these
 //!   take of batches: of heavier commands fewer are ordered by anybody. Normal is the better of what this reign has shown and of the lower median of the last reigns of other primaries.
 //! - It also does if they waited for longer than an honest primary needs (`T / 8`, or 4 times what it takes from this backup's own vote to the slot's order), and
-//!   nobody else has reigned yet and no batch was half full; and if one did, and more others went before it than fair turns allow: `n * A` beyond the batches that may wait.
+//!   nobody else has reigned yet and no batch was half full, but such a window counts a third: it may be the machine that is slow; and if one did, and more others went before it than fair turns allow: `n * A` beyond the batches that may wait.
 //! - What is missing is a debt; a window that is served in full pays a third of a window back. A debt of 8 windows ends the view, as a time-out does.
 //! - Each view that ends in debt doubles the debt that ends the next one; calm halves it again. So where everybody is slow, views soon stay.
 //!
@@ -26,6 +26,8 @@ const WINDOWS: u64 = 8;
 const WHOLE: u64 = 1000;
 /// Debt that ends a view, where none has ended in debt lately.
 const PROOF: u64 = 8 * WHOLE;
+/// A window that falls short where nobody else has reigned yet: what is slow may be the machine, and nothing tells it apart.
+const DOUBTFUL: u64 = WHOLE / 3;
 /// What a window pays back that is served in full: nobody can owe every fourth window and stay.
 const PAYBACK: u64 = WHOLE / 3;
 /// Doublings of the proof at most.
@@ -263,11 +265,13 @@ impl Reign {
         let (normal, compared) = self.normal(window.primary);
         let long = self.long(window.timeout);
         let overtaken = self.late.is_some_and(|(_, _, overtaken)| overtaken > window.turns);
-        if overtaken || (!compared && !self.crowded && wait > long * WHOLE) {
+        if overtaken {
             return Some(WHOLE);
         }
+        let doubtful = (!compared && !self.crowded && wait > long * WHOLE).then_some(DOUBTFUL);
         let normal_wait = if normal.wait == 0 { long * WHOLE } else { normal.wait * 3 / 2 };
-        (wait > normal_wait.max(window.timeout * WHOLE / FLOOR)).then(|| rate.missing(normal.rate))
+        let missing = (wait > normal_wait.max(window.timeout * WHOLE / FLOOR)).then(|| rate.missing(normal.rate));
+        missing.max(doubtful)
     }
 
     /// Closes the window; whether the debt ends the view.

@@ -95,11 +95,11 @@ impl<'a> Court<'a> {
 }
 
 #[test]
-fn one_who_is_slow_from_the_first_slot_is_given_up_after_eight_windows() {
+fn one_who_is_slow_from_the_first_slot_is_given_up_after_three_times_eight_windows() {
     let world = World::new(4);
     let mut court = Court::new(&world);
     // One command is one window here.
-    assert_eq!(court.until_given_up(50, LONG, 0), Some(8));
+    assert_eq!(court.until_given_up(50, LONG, 0), Some(25));
     assert_eq!(court.view(), 1);
 }
 

@@ -8,7 +8,7 @@ use varangian_consensus::{Command, Message, Phase};
 use varangian_crypto::ReplicaId;
 
 /// Attacks that cost a primary its view, in a calm network under commands of several clients.
-const DEPOSED: [&str; 19] = [
+const DEPOSED: [&str; 21] = [
     "silent",
     "slow",
     "small-batches",
@@ -24,6 +24,8 @@ const DEPOSED: [&str; 19] = [
     "null-proposal",
     "bodiless",
     "bodiless-partly",
+    "dark",
+    "dark-then-mute",
     "late",
     "collude",
     "amnesia",
@@ -44,7 +46,7 @@ fn nothing_that_a_backup_does_deposes_an_honest_primary() {
 fn a_primary_is_deposed_for_what_hinders_commands_and_for_nothing_else() {
     let deposed = |name: &str| {
         let mut cluster = cluster(4, &[(0, name)]);
-        run_rounds(&mut cluster, 4);
+        run_rounds(&mut cluster, 12);
         highest_view(&cluster) > 0
     };
     let found: Vec<&str> = ATTACKS.iter().map(|kind| kind.name).filter(|name| deposed(name)).collect();
