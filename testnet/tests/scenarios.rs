@@ -2,13 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use tokio::sync::Mutex;
 use varangian_testnet::layout::NetworkDir;
 use varangian_testnet::report::Report;
 use varangian_testnet::scenario::format::{Replica, Scenario};
 use varangian_testnet::scenario::play::{Outcome, play};
 use varangian_testnet::scenario::shipped;
 
+/// They are played one after the other: where a machine becomes slow all at once, replicas may give up a primary for it, and that says nothing of the scenario.
+static STAGE: Mutex<()> = Mutex::const_new(());
+
 async fn outcome(scenario: &Scenario) -> Outcome {
+    let _alone = STAGE.lock().await;
     let scratch = tempfile::tempdir().unwrap();
     let dir = NetworkDir::new(scratch.path().join("network"));
     let (outcome, _) = play(scenario, &dir, true).await.unwrap_or_else(|error| panic!("{}: {error:#}", scenario.name));

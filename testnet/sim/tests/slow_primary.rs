@@ -148,6 +148,9 @@ fn a_slow_or_unfair_primary_costs_three_tenths_of_a_minute_at_most() {
                 _ => 70,
             };
             assert!(percent >= least, "{attack}: {percent} % of {clean} commands, {} views", attacked.views);
+            if least == 0 {
+                continue;
+            }
             let deposed = attacked.probes.of(Probe::ShortfallDeposed) > 0;
             assert!(deposed || !attack.starts_with("slow") || *attack == "slow-some", "{attack}: by a time-out");
         }
