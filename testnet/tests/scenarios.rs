@@ -88,6 +88,7 @@ async fn a_run_without_a_verdict_leaves_a_report() {
     let text = format!("name = \"nobody\"\nabout = \"\"\n{nobody}[[step]]\nwait = 1\n");
     let scratch = tempfile::tempdir().unwrap();
     let dir = NetworkDir::new(scratch.path().join("network"));
+    let _alone = STAGE.lock().await;
     let Err(error) = play(&Scenario::parse(&text).unwrap(), &dir, true).await else { panic!("nobody is honest") };
     assert!(error.to_string().contains("no replica of this network is honest"), "{error:#}");
     let report = Report::read(&dir).unwrap();

@@ -5,8 +5,8 @@
 //! - A window *falls short* if they waited for more than 3/2 of the normal wait while less than 3/4 of what is normal was ordered, both in commands and in what these
 //!   take of batches: of heavier commands fewer are ordered by anybody. Normal is the better of what this reign has shown and of the lower median of the last reigns of other primaries.
 //! - It also does if they waited for longer than an honest primary needs (`T / 8`, or 4 times what it takes from this backup's own vote to the slot's order), and
-//!   nobody else has reigned yet and no batch was half full, but such a window counts a third: it may be the machine that is slow; and if one did, and more others went before it than fair turns allow: `n * A` beyond the batches that may wait.
-//! - What is missing is a debt; a window that is served in full pays a third of a window back. A debt of 8 windows ends the view, as a time-out does.
+//!   nobody else has reigned yet and no batch was half full; and if one did, and more others went before it than fair turns allow: `n * A` beyond the batches that may wait.
+//! - What is missing is a debt; a window that is served in full pays a third of a window back. A debt of 8 windows ends the view, as a time-out does, and of 32 where nobody else has reigned yet.
 //! - Each view that ends in debt doubles the debt that ends the next one; calm halves it again. So where everybody is slow, views soon stay.
 //!
 //! `f` faulty primaries cannot move a median of all beyond what honest ones have shown, and `f` faulty backups move no view. A replica does not judge where it
@@ -26,8 +26,8 @@ const WINDOWS: u64 = 8;
 const WHOLE: u64 = 1000;
 /// Debt that ends a view, where none has ended in debt lately.
 const PROOF: u64 = 8 * WHOLE;
-/// A window that falls short where nobody else has reigned yet: what is slow may be the machine, and nothing tells it apart.
-const DOUBTFUL: u64 = WHOLE / 3;
+/// Doublings of the proof where nobody else has reigned yet: what is slow may be the machine, and nothing tells it apart.
+const DOUBT: u32 = 2;
 /// What a window pays back that is served in full: nobody can owe every fourth window and stay.
 const PAYBACK: u64 = WHOLE / 3;
 /// Doublings of the proof at most.
@@ -215,7 +215,7 @@ impl Reign {
         if self.shown.rate.commands > 0 {
             self.past.insert(primary, self.shown);
         }
-        if self.debt >= self.proof() / 2 {
+        if self.debt >= self.proof(primary) / 2 {
             self.patience = (self.patience + 1).min(MAX_PATIENCE);
             self.calm = 0;
         }
@@ -238,8 +238,9 @@ impl Reign {
         (self.round.mean() * ROUNDS).clamp(timeout / WINDOWS, timeout / 2)
     }
 
-    const fn proof(&self) -> u64 {
-        PROOF << self.patience
+    fn proof(&self, primary: ReplicaId) -> u64 {
+        let (_, compared) = self.normal(primary);
+        PROOF << (self.patience + if compared { 0 } else { DOUBT })
     }
 
     /// What is normal here, and whether others than `primary` have a part in it.
@@ -265,13 +266,11 @@ impl Reign {
         let (normal, compared) = self.normal(window.primary);
         let long = self.long(window.timeout);
         let overtaken = self.late.is_some_and(|(_, _, overtaken)| overtaken > window.turns);
-        if overtaken {
+        if overtaken || (!compared && !self.crowded && wait > long * WHOLE) {
             return Some(WHOLE);
         }
-        let doubtful = (!compared && !self.crowded && wait > long * WHOLE).then_some(DOUBTFUL);
         let normal_wait = if normal.wait == 0 { long * WHOLE } else { normal.wait * 3 / 2 };
-        let missing = (wait > normal_wait.max(window.timeout * WHOLE / FLOOR)).then(|| rate.missing(normal.rate));
-        missing.max(doubtful)
+        (wait > normal_wait.max(window.timeout * WHOLE / FLOOR)).then(|| rate.missing(normal.rate))
     }
 
     /// Closes the window; whether the debt ends the view.
@@ -304,7 +303,7 @@ impl Reign {
         }
         (self.since, self.ordered, self.waited, self.held, self.crowded) =
             (Some(now), Service::default(), (0, 0), 0, false);
-        self.debt >= self.proof()
+        self.debt >= self.proof(window.primary)
     }
 }
 

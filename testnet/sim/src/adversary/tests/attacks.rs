@@ -8,7 +8,7 @@ use varangian_consensus::{Command, Message, Phase};
 use varangian_crypto::ReplicaId;
 
 /// Attacks that cost a primary its view, in a calm network under commands of several clients.
-const DEPOSED: [&str; 21] = [
+const DEPOSED: [&str; 19] = [
     "silent",
     "slow",
     "small-batches",
@@ -23,8 +23,6 @@ const DEPOSED: [&str; 21] = [
     "out-of-window",
     "null-proposal",
     "bodiless",
-    "bodiless-partly",
-    "dark",
     "dark-then-mute",
     "late",
     "collude",
