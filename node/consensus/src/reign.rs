@@ -6,7 +6,7 @@
 //!   take of batches: of heavier commands fewer are ordered by anybody. Normal is the better of what this reign has shown and of the lower median of the last reigns of other primaries.
 //! - It also does if they waited for longer than an honest primary needs (`T / 8`, or 4 times what it takes from this backup's own vote to the slot's order), and
 //!   nobody else has reigned yet and no batch was half full; and if one did, and more others went before it than fair turns allow: `n * A` beyond the batches that may wait.
-//! - What is missing is a debt; a window that is served in full pays a third of a window back. A debt of 8 windows ends the view, as a time-out does, and of 32 where nobody else has reigned yet.
+//! - What is missing is a debt; a window that is served in full pays a third of a window back. A debt of 8 windows ends the view, as a time-out does, and of 16 where nobody else has reigned yet.
 //! - Each view that ends in debt doubles the debt that ends the next one; calm halves it again. So where everybody is slow, views soon stay.
 //!
 //! `f` faulty primaries cannot move a median of all beyond what honest ones have shown, and `f` faulty backups move no view. A replica does not judge where it
@@ -27,7 +27,7 @@ const WHOLE: u64 = 1000;
 /// Debt that ends a view, where none has ended in debt lately.
 const PROOF: u64 = 8 * WHOLE;
 /// Doublings of the proof where nobody else has reigned yet: what is slow may be the machine, and nothing tells it apart.
-const DOUBT: u32 = 2;
+const DOUBT: u32 = 1;
 /// What a window pays back that is served in full: nobody can owe every fourth window and stay.
 const PAYBACK: u64 = WHOLE / 3;
 /// Doublings of the proof at most.
@@ -266,7 +266,11 @@ impl Reign {
         let (normal, compared) = self.normal(window.primary);
         let long = self.long(window.timeout);
         let overtaken = self.late.is_some_and(|(_, _, overtaken)| overtaken > window.turns);
-        if overtaken || (!compared && !self.crowded && wait > long * WHOLE) {
+        if overtaken {
+            // No machine is unfair.
+            return Some(if compared { WHOLE } else { WHOLE << DOUBT });
+        }
+        if !compared && !self.crowded && wait > long * WHOLE {
             return Some(WHOLE);
         }
         let normal_wait = if normal.wait == 0 { long * WHOLE } else { normal.wait * 3 / 2 };

@@ -95,11 +95,11 @@ impl<'a> Court<'a> {
 }
 
 #[test]
-fn one_who_is_slow_from_the_first_slot_is_given_up_after_thirty_two_windows() {
+fn one_who_is_slow_from_the_first_slot_is_given_up_after_sixteen_windows() {
     let world = World::new(4);
     let mut court = Court::new(&world);
     // One command is one window here.
-    assert_eq!(court.until_given_up(50, LONG, 0), Some(32));
+    assert_eq!(court.until_given_up(50, LONG, 0), Some(16));
     assert_eq!(court.view(), 1);
 }
 
@@ -115,7 +115,7 @@ fn one_who_was_fast_is_held_to_it() {
     let mut court = Court::new(&world);
     assert_eq!(court.until_given_up(400, 5, 0), None);
     let windows = court.until_given_up(200, 60, 0).unwrap() * 60 / 125;
-    assert!((32..=56).contains(&windows), "{windows} windows");
+    assert!((16..=28).contains(&windows), "{windows} windows");
 }
 
 /// Nothing below a thirty-second of the time-out, whatever is normal.
@@ -149,7 +149,7 @@ fn heavier_commands_depose_nobody() {
     }
     // Then as many as ever would be: what was shown of batches is no excuse.
     let windows = court.until_given_up(400, 60, 0).unwrap() * 60 / 125;
-    assert!((32..=56).contains(&windows), "{windows} windows");
+    assert!((16..=28).contains(&windows), "{windows} windows");
 }
 
 /// Every third window in debt, the others in full: it cannot be spread so that it does not show.
@@ -165,7 +165,7 @@ fn who_is_slow_now_and_then_is_given_up_too() {
         court.order(0, LONG, 0);
         assert!(court.is_given_up() || court.until_given_up(50, 5, 0).is_none());
     }
-    assert!(rounds > 32, "{rounds}");
+    assert!(rounds > 16, "{rounds}");
 }
 
 #[test]

@@ -8,9 +8,10 @@ use varangian_consensus::{Command, Message, Phase};
 use varangian_crypto::ReplicaId;
 
 /// Attacks that cost a primary its view, in a calm network under commands of several clients.
-const DEPOSED: [&str; 19] = [
+const DEPOSED: [&str; 22] = [
     "silent",
     "slow",
+    "slow-edge",
     "small-batches",
     "equivocate",
     "equivocate-other",
@@ -23,6 +24,8 @@ const DEPOSED: [&str; 19] = [
     "out-of-window",
     "null-proposal",
     "bodiless",
+    "bodiless-partly",
+    "dark",
     "dark-then-mute",
     "late",
     "collude",
