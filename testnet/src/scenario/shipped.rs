@@ -120,10 +120,9 @@ enum Story {
 }
 
 /// Attacks to which something else must happen than to the others of their kind.
-const STORIES: [(&str, Story); 15] = [
+const STORIES: [(&str, Story); 14] = [
     ("slow", Story::Slow),
     ("slow-edge", Story::Slow),
-    ("slow-some", Story::Slow),
     ("small-batches", Story::Slow),
     ("recant", Story::Returning),
     ("censor", Story::Deposed),
