@@ -113,8 +113,9 @@ impl Replica {
         self.is_behind() || self.hears_too_few(now)
     }
 
+    /// In the last half of a time-out: a command may have been armed just before everybody fell silent, and its time must not run out while they still count as heard.
     fn hears_too_few(&self, now: Millis) -> bool {
-        self.peers.heard_within(self.pacing.timeout(&self.config), now) + 1 < self.config.quorum()
+        self.peers.heard_within(self.pacing.timeout(&self.config) / 2, now) + 1 < self.config.quorum()
     }
 
     /// §4.4: the command that the timer was set for is still not ordered. Its primary is given up, unless

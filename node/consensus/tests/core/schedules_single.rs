@@ -746,31 +746,51 @@ fn votes_beyond_the_window_are_a_reason_to_ask() {
     assert_eq!(lone.since(mark), [], "and asks no more once it is there");
 }
 
+/// The time of the watched command runs out, and just before that these peers say where they stand.
+fn run_out(lone: &mut Lone<'_>, peers: &[u16], say: impl Fn(&Lone<'_>) -> Message) {
+    let set = lone.effects.iter().rev().find_map(|effect| match effect {
+        Effect::SetTimer(timer @ Timer::Command(_), after) => Some((*timer, *after)),
+        _ => None,
+    });
+    let (timer, after) = set.unwrap();
+    lone.now += after;
+    for peer in peers {
+        let said = say(lone);
+        lone.hear(*peer, said).unwrap();
+    }
+    lone.step(Input::Timeout(timer)).unwrap();
+}
+
+/// Everybody falls silent just after it has armed a command: when its time runs out, nobody is there any more.
+#[test]
+fn one_who_hears_nobody_from_one_moment_on_gives_nobody_up() {
+    let world = World::new(4);
+    let mut lone = Lone::new(&world, 3);
+    lone.client(world.command(0, 1)).unwrap();
+    lone.now += 10;
+    for peer in 0..3 {
+        let status = lone.replica.status();
+        lone.hear(peer, Message::Status(status)).unwrap();
+    }
+    for _ in 0..5 {
+        run_out(&mut lone, &[], |lone| Message::Status(lone.replica.status()));
+        assert_eq!(lone.replica.phase(), Phase::Active);
+    }
+}
+
 /// It hears its client and one peer, as if two of four were away: alone in the next view it would be missing in this one when they are back.
 #[test]
 fn one_who_hears_too_few_gives_nobody_up() {
     let world = World::new(4);
     let mut lone = Lone::new(&world, 3);
-    let run_out = |lone: &mut Lone<'_>| {
-        let set = lone.effects.iter().rev().find_map(|effect| match effect {
-            Effect::SetTimer(timer @ Timer::Command(_), after) => Some((*timer, *after)),
-            _ => None,
-        });
-        let (timer, after) = set.unwrap();
-        lone.now += after;
-        let status = lone.replica.status();
-        lone.hear(1, Message::Status(status)).unwrap();
-        lone.step(Input::Timeout(timer)).unwrap();
-    };
+    let own = |lone: &Lone<'_>| Message::Status(lone.replica.status());
     lone.client(world.command(0, 1)).unwrap();
     for _ in 0..5 {
-        run_out(&mut lone);
+        run_out(&mut lone, &[1], own);
         assert_eq!(lone.replica.phase(), Phase::Active);
     }
     for phase in [Phase::Active, Phase::Changing] {
-        let status = lone.replica.status();
-        lone.hear(2, Message::Status(status)).unwrap();
-        run_out(&mut lone);
+        run_out(&mut lone, &[1, 2], own);
         assert_eq!(lone.replica.phase(), phase, "a quorum is there, and has a whole time-out to order what waits");
     }
     assert_eq!(lone.replica.view(), View(1));
@@ -798,9 +818,7 @@ fn one_who_catches_up_gives_nobody_up() {
         lone
     };
     let mut lone = armed(&world);
-    lone.hear(1, status(far)).unwrap();
-    lone.hear(2, status(far)).unwrap();
-    lone.fire(command_timer).unwrap();
+    run_out(&mut lone, &[1, 2], |_| status(far));
     assert_eq!(lone.replica.phase(), Phase::Active, "it is behind");
     for slot in 1..=far {
         lone.decide(1, 0, slot, Some(world.batch(1, slot))).unwrap();
