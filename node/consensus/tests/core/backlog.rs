@@ -10,9 +10,23 @@ use varangian_crypto::Parameters;
 /// Operations that fill a batch of [`small`].
 const FULL: usize = 8;
 
+fn world() -> World {
+    World::with(4, Parameters { pipeline_depth: 6, ..small() }, 8, None)
+}
+
 struct Primary<'a>(Lone<'a>);
 
-impl Primary<'_> {
+impl<'a> Primary<'a> {
+    /// Each of so many clients asks it for a full batch, and it executes when it is told to.
+    fn of_full_batches(world: &'a World, clients: usize) -> Self {
+        let mut primary = Self(Lone::new(world, 0));
+        primary.0.executes = false;
+        for client in 0..clients {
+            primary.order(client, FULL);
+        }
+        primary
+    }
+
     fn order(&mut self, client: usize, operations: usize) {
         self.0.client(self.0.world.command_of(client, 1, &vec![&b"x"[..]; operations])).unwrap();
     }
@@ -48,12 +62,8 @@ impl Primary<'_> {
 
 #[test]
 fn a_full_batch_waits_for_the_execution_of_the_one_before_and_a_small_one_does_not() {
-    let world = World::with(4, Parameters { pipeline_depth: 6, ..small() }, 8, None);
-    let mut primary = Primary(Lone::new(&world, 0));
-    primary.0.executes = false;
-    for client in 0..3 {
-        primary.order(client, FULL);
-    }
+    let world = world();
+    let mut primary = Primary::of_full_batches(&world, 3);
     assert_eq!(primary.proposed(), [8]);
     // That it is ordered is not enough.
     primary.decide(1);
@@ -71,12 +81,8 @@ fn a_full_batch_waits_for_the_execution_of_the_one_before_and_a_small_one_does_n
 /// What backups watch is due within `T`: no execution, however long, holds ordering up for longer than a part of it.
 #[test]
 fn a_full_batch_waits_for_a_sixteenth_of_the_time_out_at_most() {
-    let world = World::with(4, Parameters { pipeline_depth: 6, ..small() }, 8, None);
-    let mut primary = Primary(Lone::new(&world, 0));
-    primary.0.executes = false;
-    for client in 0..3 {
-        primary.order(client, FULL);
-    }
+    let world = world();
+    let mut primary = Primary::of_full_batches(&world, 3);
     primary.0.now += small().base_timeout_ms / 16 - 1;
     primary.prepares(1);
     assert_eq!(primary.proposed(), [8]);
@@ -88,12 +94,8 @@ fn a_full_batch_waits_for_a_sixteenth_of_the_time_out_at_most() {
 /// Where agreement takes as long as several executions, as many batches are on their way as are executed meanwhile.
 #[test]
 fn agreement_that_takes_long_is_no_reason_to_be_idle() {
-    let world = World::with(4, Parameters { pipeline_depth: 6, ..small() }, 8, None);
-    let mut primary = Primary(Lone::new(&world, 0));
-    primary.0.executes = false;
-    for client in 0..6 {
-        primary.order(client, FULL);
-    }
+    let world = world();
+    let mut primary = Primary::of_full_batches(&world, 6);
     // Agreement takes 40 ms, and execution 20 ms.
     primary.0.now += 40;
     primary.decide(1);
