@@ -25,6 +25,9 @@ pub struct MenaceArgs {
     /// For how long
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
+    /// Of what it chooses [default: another each time]
+    #[arg(long)]
+    seed: Option<u64>,
     /// What it came to, as JSON
     #[arg(long)]
     json: bool,
@@ -36,9 +39,8 @@ pub struct MenaceArgs {
 /// If no network of this machine is there.
 pub async fn run(args: MenaceArgs) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut seed = [0; 8];
-    getrandom::fill(&mut seed).context("a seed")?;
-    let menace = Menace::start(&Target::load(&args.network.network)?, args.menace, u64::from_le_bytes(seed))?;
+    let seed = args.seed.map_or_else(any_seed, Ok)?;
+    let menace = Menace::start(&Target::load(&args.network.network)?, args.menace, seed)?;
     if !args.json {
         println!("{}, {} times a second at most, for {} s", args.menace, args.menace.rate(), args.seconds);
     }
@@ -52,4 +54,10 @@ pub async fn run(args: MenaceArgs) -> anyhow::Result<ExitCode> {
         if args.json { serde_json::to_string(&counters)? } else { serde_json::to_string_pretty(&counters)? }
     );
     Ok(ExitCode::SUCCESS)
+}
+
+fn any_seed() -> anyhow::Result<u64> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).context("a seed")?;
+    Ok(u64::from_le_bytes(seed))
 }

@@ -5,12 +5,14 @@
 //! menace acts.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Serialize;
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use super::{burner, median};
 use crate::bench::row::{self, Row};
@@ -18,12 +20,15 @@ use crate::bench::usage::Usage;
 use crate::load::Load;
 use crate::load::operations::Mix;
 use crate::memory::high_water_kib;
-use crate::menace::{MENACES, Menace, Spec, Target};
+use crate::menace::{MENACES, Spec};
 use crate::testnet::Testnet;
 use crate::up::spinner;
 
 /// For every replica's word on where it stands, when all is over.
 const ANSWERS: Duration = Duration::from_secs(10);
+
+/// No menace outlives this, whatever becomes of who started it.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// See the module.
 #[derive(Debug, Args)]
@@ -47,9 +52,9 @@ pub struct FloodsArgs {
 /// One run.
 struct Run {
     row: Row,
-    /// Processor seconds per second: of the replicas and of this process.
+    /// Processor seconds per second: of the replicas and of the menace.
     replicas: f64,
-    own: f64,
+    menace: f64,
     /// The largest that a replica's resident memory ever was, in MiB.
     memory: f64,
 }
@@ -103,7 +108,7 @@ pub async fn run(args: &FloodsArgs) -> anyhow::Result<()> {
             bar.set_message(format!("{spec}: {} of {}", pair + 1, args.pairs));
             let (clean, _) = measure(args, None, Vec::new()).await?;
             let (attacked, view) = measure(args, Some((spec, pair as u64)), Vec::new()).await?;
-            let cores = (attacked.replicas - clean.replicas).max(0.0) + (attacked.own - clean.own).max(0.0);
+            let cores = (attacked.replicas - clean.replicas).max(0.0) + attacked.menace;
             let burners = burner::start(cores, Duration::from_secs(1) / spec.rate().max(1))?;
             let (neutral, _) = measure(args, None, burners).await?;
             runs.push(Pair { clean, attacked, neutral, cores, view });
@@ -148,14 +153,21 @@ impl Line {
     }
 }
 
+/// A process of its own, as the burners are: what a menace takes from honest clients, it does not take from inside of theirs. Dropped, it is killed.
+fn start(network: &Path, spec: Spec, seed: u64) -> anyhow::Result<Child> {
+    let program = std::env::current_exe().context("where this program is")?;
+    let mut command = Command::new(program);
+    command.arg("menace").arg(spec.to_string()).arg("--network").arg(network);
+    command.args(["--seed", &seed.to_string(), "--seconds", &LONGEST.as_secs().to_string()]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn().context("starting the menace")
+}
+
 /// One run on a network of its own, with a menace, or with burners, or alone; and the view at its end.
 async fn measure(args: &FloodsArgs, menace: Option<(Spec, u64)>, burners: Vec<Child>) -> anyhow::Result<(Run, u64)> {
     let (mut net, _files) = Testnet::scratch(&BTreeMap::new()).await?;
     let pids: Vec<u32> = net.ids().into_iter().filter_map(|id| net.pid(id)).collect();
     let network = net.network()?;
-    let menace = menace
-        .map(|(spec, seed)| Menace::start(&Target::load(net.dir().root())?, spec, seed).map_err(anyhow::Error::from))
-        .transpose()?;
+    let menace = menace.map(|(spec, seed)| start(net.dir().root(), spec, seed)).transpose()?;
     let load = Load {
         clients: 8,
         in_flight: 64,
@@ -165,26 +177,24 @@ async fn measure(args: &FloodsArgs, menace: Option<(Spec, u64)>, burners: Vec<Ch
         warmup: Duration::from_secs(1),
         ..Load::default()
     };
-    let own = [std::process::id()];
-    let before = (Usage::of(&pids)?, Usage::of(&own)?);
+    let flooding: Vec<u32> = menace.iter().filter_map(Child::id).collect();
+    let before = (Usage::of(&pids)?, Usage::of(&flooding)?);
     let began = std::time::Instant::now();
     let row = row::measure(&network, &pids, &load, Duration::from_secs(args.seconds)).await?;
-    let after = (Usage::of(&pids)?, Usage::of(&own)?);
+    let after = (Usage::of(&pids)?, Usage::of(&flooding).context("the menace ended before its time")?);
     let seconds = began.elapsed().as_secs_f64();
     let statuses = varangian::cli::status::ask_all(&network, ANSWERS).await?;
     let views: Vec<u64> = statuses.iter().filter_map(|(_, answer)| answer.as_ref().ok()).map(|row| row.view).collect();
     ensure!(views.len() == statuses.len(), "{} of {} replicas say which view they are in", views.len(), statuses.len());
     let view = views.into_iter().max().unwrap_or_default();
     drop(burners);
-    if let Some(menace) = menace {
-        menace.stop().await;
-    }
+    drop(menace);
     let memory = pids.iter().map(|pid| high_water_kib(*pid)).collect::<anyhow::Result<Vec<_>>>()?;
     net.stop().await?;
     let run = Run {
         row,
         replicas: (after.0 - before.0).cpu.as_secs_f64() / seconds,
-        own: (after.1 - before.1).cpu.as_secs_f64() / seconds,
+        menace: (after.1 - before.1).cpu.as_secs_f64() / seconds,
         memory: mib(memory.into_iter().max().unwrap_or_default()),
     };
     Ok((run, view))
