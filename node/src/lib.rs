@@ -17,7 +17,7 @@
 //! - [`repeat`]: replies to what ran before, once more.
 //! - [`outbound`]: signing, and reading for peers that are behind.
 //! - [`thread`]: what becomes of the process when one of its threads dies.
-//! - [`metrics`], [`link_metrics`], [`event`]: what people and machines see.
+//! - [`metrics`], [`link_metrics`], [`scrape`], [`event`]: what people and machines see.
 //! - [`cli`]: the command line.
 
 pub mod cli;
@@ -40,5 +40,6 @@ pub mod process;
 pub mod proofs;
 pub mod record;
 pub mod repeat;
+pub mod scrape;
 pub mod shell;
 pub mod thread;

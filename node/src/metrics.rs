@@ -1,12 +1,7 @@
-//! Counters in Prometheus' format, and the page that serves them.
+//! Counters in Prometheus' format.
 
 use crate::core::refusal;
 use crate::link_metrics::Links;
-use axum::Router;
-use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
-use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,9 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
 use varangian_consensus::{Evidence, Ignored, Phase, Replica};
 use varangian_crypto::ReplicaId;
 
@@ -215,15 +209,4 @@ impl Metrics {
             Err(error) => format!("# metrics cannot be written: {error}\n"),
         }
     }
-}
-
-/// Serves `/metrics` until the listener's task is dropped.
-///
-/// # Errors
-/// If the listener fails.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> std::io::Result<()> {
-    async fn page(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
-        ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics.page())
-    }
-    axum::serve(listener, Router::new().route("/metrics", get(page)).with_state(metrics)).await
 }

@@ -8,13 +8,14 @@ use crate::execute::{self, ExecutionError};
 use crate::home::{Home, HomeError, Member};
 use crate::inbound::Inbound;
 use crate::link_metrics::Links;
-use crate::metrics::{self, Metrics};
+use crate::metrics::Metrics;
 use crate::outbound::{self, Post};
 use crate::peers::{PeersError, PeersFile};
 use crate::persist;
 use crate::proofs::Proofs;
 use crate::record::{self, RecordError};
 use crate::repeat;
+use crate::scrape;
 use crate::shell::Shell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -197,7 +198,7 @@ pub async fn run_wrapped<I: Io + Send + 'static, C: Clerk + 'static>(
     let verifying = inbound.spawn(settings.verify_threads, mesh_inbox, client_inbox).map_err(thread)?;
     let core_loop = Core::new(runner, unwrap, core_inbox, clerk, events.clone(), metrics.clone(), began);
     let core_thread = on_own_thread(core_loop.run()).map_err(thread)?;
-    let serving = tokio::spawn(metrics::serve(listener, metrics));
+    let serving = tokio::spawn(scrape::serve(listener, metrics, scrape::Limits::default()));
     // Whoever is told that it listens may send a signal at once: before that, each must be heard.
     let heard = |kind| signal(kind).map_err(system("listening for signals"));
     // A write above the limit on files' sizes is an error like any other; unheard, the signal for it would end the process on the spot.
