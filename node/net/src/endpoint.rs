@@ -21,6 +21,7 @@ use quinn::{
     },
 };
 use quinn_proto::HashedConnectionIdGenerator;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustls::{
     client::{AlwaysResolvesClientRawPublicKeys, Resumption},
     crypto::tls13::OkmBlock,
@@ -193,6 +194,10 @@ pub fn tls_client(
     Ok(config)
 }
 
+/// What may wait in the kernel until this process gets to it; the system's `net.core.rmem_max` is the most that it gives. All connections of a role share it: where it is short,
+/// a burst of one drops the packets of others, and each waits for its retransmission.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
 /// Binds a role's UDP socket and returns the endpoint with the address it got.
 ///
 /// Must be called inside a tokio runtime.
@@ -203,6 +208,7 @@ pub(crate) fn bind(
 ) -> Result<(Endpoint, SocketAddr), NetError> {
     let failed = |source| NetError::Bind { address, source };
     let socket = UdpSocket::bind(address).map_err(failed)?;
+    set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER).map_err(|error| failed(error.into()))?;
     let actual = socket.local_addr().map_err(failed)?;
     let endpoint = Endpoint::new(config, server, socket, Arc::new(TokioRuntime)).map_err(failed)?;
     Ok((endpoint, actual))
