@@ -204,6 +204,14 @@ pub enum Finding {
         /// In so many histories.
         tried: u64,
     },
+    /// Nothing in what was searched could be made wrong, so the search was not seen to refuse anything.
+    #[error(
+        "the search for an order may be blind: of {operations} operations none was of a kind that can be made wrong on purpose"
+    )]
+    Untried {
+        /// So many were searched.
+        operations: u64,
+    },
     /// A counter is not the sum of what was added to it.
     #[error("{replica}: counter {} is {}, but the additions come to {expected}", key_text(.key), .found.as_deref().unwrap_or("absent"))]
     Counter {
@@ -328,6 +336,7 @@ impl Finding {
             | Self::Unsearched { .. }
             | Self::Blind { .. }
             | Self::Unproven { .. }
+            | Self::Untried { .. }
             | Self::Gap { .. }
             | Self::Recovery { .. }
             | Self::Silence

@@ -32,6 +32,8 @@ const EFFORT: u64 = 3_000_000;
 /// Of a hundred operations, so many must have been searched to an end, or so many in all: less says next to nothing.
 const LEAST_PERCENT: u64 = 1;
 const ENOUGH: u64 = 1000;
+/// Of so many operations that were searched, some must be of a kind that can be made wrong: what the search says is worth something only if it was seen to refuse.
+const TELLING: u64 = 100;
 /// Windows of which a mutation is tried, if the search comes to no end.
 const MUTANTS: usize = 8;
 
@@ -68,6 +70,9 @@ pub(super) fn judge(claims: &Claims, seed: u64, findings: &mut Findings) -> Line
         findings.push(Finding::Unsearched { searched: said.operations, operations: said.of });
     }
     refuse(&explained, &MUTATIONS, &mut said, findings);
+    if said.unmutated.len() == MUTATIONS.len() && said.operations >= TELLING {
+        findings.push(Finding::Untried { operations: said.operations });
+    }
     said
 }
 

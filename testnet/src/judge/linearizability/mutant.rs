@@ -17,8 +17,11 @@ pub(super) struct Mutant {
 pub(super) type Mutation = fn(&Window<'_>) -> Option<Mutant>;
 
 /// What is made wrong, and how.
-pub(super) const MUTATIONS: [(&str, Mutation); 2] =
-    [("the sums of two additions exchanged", exchanged_sums), ("a read of a value that was overwritten", stale_read)];
+pub(super) const MUTATIONS: [(&str, Mutation); 3] = [
+    ("the sums of two additions exchanged", exchanged_sums),
+    ("a read of a value that was overwritten", stale_read),
+    ("a put that found nothing where something had been put", blind_put),
+];
 
 impl Mutant {
     pub(super) fn new(window: &Window<'_>, change: impl FnOnce(&mut [Visit])) -> Self {
@@ -107,5 +110,18 @@ fn stale_read(window: &Window<'_>) -> Option<Mutant> {
     })?;
     Some(Mutant::new(window, |visits| {
         visits[read.place].steps[0].told = Told::Response(Response::Value(Some(value)));
+    }))
+}
+
+/// A put of a key that nobody deletes, after another put of it: it found nothing. The last such put is taken.
+fn blind_put(window: &Window<'_>) -> Option<Mutant> {
+    if !all_steps(window, |action| matches!(action, Action::Get { .. } | Action::Put { .. })) {
+        return None;
+    }
+    let puts: Vec<_> =
+        alone(window).filter(|alone| matches!(alone.step.told, Told::Response(Response::Written { .. }))).collect();
+    let later = puts.iter().rev().find(|later| puts.iter().any(|earlier| earlier.done_ms < later.sent_ms))?;
+    Some(Mutant::new(window, |visits| {
+        visits[later.place].steps[0].told = Told::Response(Response::Written { existed: false });
     }))
 }
