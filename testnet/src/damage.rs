@@ -88,24 +88,31 @@ pub fn wipe(data: &Path) -> anyhow::Result<()> {
     fs::remove_dir_all(data).with_context(|| data.display().to_string())
 }
 
-/// Lets no log file be synced that a running store begins from here on: the next one takes every byte, keeps none, and refuses to sync. Gives its
-/// name, for it to be removed when the process has ended.
+/// Numbers among which that of the next log file is: tables that are being written have theirs already, and are not there yet.
+const NEXT: u64 = 16;
+
+/// Lets no log file be synced that a running store begins from here on: the next one takes every byte, keeps none, and refuses to sync. Gives the
+/// names that it may have, for them to be removed when the process has ended.
 ///
 /// # Errors
 /// If it cannot be made.
-pub fn lose_syncs(data: &Path) -> anyhow::Result<PathBuf> {
+pub fn lose_syncs(data: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut newest = 0;
     for dir in ["db", "log"].map(|dir| data.join(dir)) {
         for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
             let name = entry?.file_name().into_string().unwrap_or_default();
-            // Tables, logs, manifests and settings are numbered in one row.
+            // Tables, logs, manifests and settings are numbered in one row; what is kept of information logs is numbered by the clock.
             let number = name.split(|c: char| !c.is_ascii_digit()).find_map(|digits| digits.parse().ok());
-            newest = newest.max(number.unwrap_or(0));
+            newest = newest.max(number.filter(|_| !name.starts_with("LOG")).unwrap_or(0));
         }
     }
-    let next = data.join("log").join(format!("{:06}.log", newest + 1));
-    symlink("/dev/null", &next).with_context(|| next.display().to_string())?;
-    Ok(next)
+    (newest + 1..=newest + NEXT)
+        .map(|number| {
+            let next = data.join("log").join(format!("{number:06}.log"));
+            symlink("/dev/null", &next).with_context(|| next.display().to_string())?;
+            Ok(next)
+        })
+        .collect()
 }
 
 /// Keeps a copy of everything that a replica has stored, marks included, in place of an earlier one.

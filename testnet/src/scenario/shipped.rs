@@ -85,12 +85,13 @@ const STANDS_FOR: [(&str, Model); 10] = [
 ];
 
 /// Attacks that cannot be played here without leaving a proof. Of the others it depends on who hears what.
-const SURELY_PROVED: [&str; 9] = [
+const SURELY_PROVED: [&str; 10] = [
     "equivocate",
     "equivocate-other",
     "equivocate-one",
     "bad-signature",
     "huge",
+    "twice",
     "double-vote",
     "two-checkpoints",
     "two-new-views",

@@ -245,15 +245,20 @@ impl Show {
                     self.tell(&format!("the disk of {id} takes no byte more"));
                     self.net.fill_disk(id)?;
                     let (status, why) = self.ended(id).await?;
+                    if !why.contains("File too large") {
+                        bail!("{id} ended with {status}, and not for its full disk: {why}");
+                    }
                     self.tell(&format!("{id} has ended by itself ({status}): {why}"));
                 }
             }
             Step::FailSync(who) => {
                 for id in self.fault(who).await? {
-                    let log = lose_syncs(&self.net.dir().home(id).data())?;
+                    let logs = lose_syncs(&self.net.dir().home(id).data())?;
                     self.tell(&format!("the next log file of {id} takes every byte and cannot be synced"));
                     let ended = self.ended(id).await;
-                    fs::remove_file(&log).with_context(|| log.display().to_string())?;
+                    for log in logs {
+                        fs::remove_file(&log).with_context(|| log.display().to_string())?;
+                    }
                     let (status, why) = ended?;
                     if !why.contains("sync") {
                         bail!("{id} ended with {status}, and not for its sync: {why}");
