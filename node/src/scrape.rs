@@ -91,6 +91,7 @@ mod tests {
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
 
     async fn serving(limits: Limits) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -128,5 +129,16 @@ mod tests {
         for mut stream in silent {
             assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0, "closed");
         }
+    }
+
+    /// The one place is taken for as long as whoever has it stays.
+    #[tokio::test]
+    async fn who_finds_no_place_waits_for_one() {
+        let address = serving(Limits { connections: 1, deadline: Duration::from_secs(3600) }).await;
+        let silent = TcpStream::connect(address).await.unwrap();
+        let mut asking = std::pin::pin!(ask(address, "GET /metrics"));
+        assert!(timeout(Duration::from_millis(100), &mut asking).await.is_err(), "two are served");
+        drop(silent);
+        assert!(asking.await.starts_with("HTTP/1.1 200 "));
     }
 }

@@ -257,7 +257,13 @@ impl Show {
                     self.tell(&format!("the next log file of {id} takes every byte and cannot be synced"));
                     let ended = self.ended(id).await;
                     for log in logs {
-                        fs::remove_file(&log).with_context(|| log.display().to_string())?;
+                        match fs::remove_file(&log) {
+                            // The store clears logs away that it has no use for.
+                            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                                return Err(error).with_context(|| log.display().to_string());
+                            }
+                            _ => {}
+                        }
                     }
                     let (status, why) = ended?;
                     if !why.contains("sync") {
