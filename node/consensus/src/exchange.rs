@@ -12,7 +12,7 @@ use crate::pool::Role;
 use crate::replica::{Phase, Replica, Turn};
 use crate::types::{Millis, Slot};
 use crate::vote::{Commit, CommitCertificate};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use varangian_crypto::{Bounded, Digest, ReplicaId};
@@ -283,8 +283,14 @@ impl Replica {
     }
 
     /// Upon a commit certificate: the slot is decided, whatever this replica has seen of it.
-    pub(crate) fn on_committed(&mut self, turn: &mut Turn<'_>, certificate: CommitCertificate) -> Result<(), Ignored> {
+    pub(crate) fn on_committed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: ReplicaId,
+        certificate: CommitCertificate,
+    ) -> Result<(), Ignored> {
         self.check_decided(certificate.statement.slot)?;
+        self.peers.proved_decided(from, certificate.statement.slot);
         if self.stops_for_own(turn, &certificate) {
             return Ok(());
         }
@@ -350,12 +356,15 @@ impl Replica {
         }
     }
 
-    /// Asks for the next decided slots, if a certificate proves that there are some; one request at a time, its signers in turn.
+    /// Asks for the next decided slots, if a certificate proves that there are some; one request at a time, its signers and whoever sent
+    /// such a certificate in turn. (Who signs a COMMIT need never hear of the decision.)
     pub(crate) fn catch_up(&mut self, turn: &mut Turn<'_>) {
         let Some((target, signers)) = self.known_decided().filter(|_| self.peers.fetch().is_none()) else { return };
-        let sources: Vec<ReplicaId> = signers.into_iter().filter(|source| *source != self.config.id).collect();
+        let mut sources: BTreeSet<ReplicaId> =
+            signers.into_iter().chain(self.peers.proved_beyond(self.issued)).collect();
+        sources.remove(&self.config.id);
         let step = self.peers.next_slot_turn();
-        let Some(source) = sources.get(step % sources.len().max(1)).copied() else { return };
+        let Some(source) = sources.iter().nth(step % sources.len().max(1)).copied() else { return };
         self.ask_for_decided(turn, target, source, turn.now);
     }
 

@@ -13,6 +13,8 @@ pub struct Peers {
     pruned: BTreeMap<ReplicaId, Slot>,
     /// How far each replica says it has executed.
     executed: BTreeMap<ReplicaId, Slot>,
+    /// The highest slot that each replica has sent a commit certificate of.
+    proved: BTreeMap<ReplicaId, Slot>,
     /// The highest slot out of the window that each replica has voted in.
     beyond: BTreeMap<ReplicaId, Slot>,
     /// The decided slots that were asked for last.
@@ -126,6 +128,17 @@ impl Peers {
     /// `peer` says that it has executed up to `slot`.
     pub fn heard_executed(&mut self, peer: ReplicaId, slot: Slot) {
         self.executed.insert(peer, slot);
+    }
+
+    /// `peer` proves that `slot` is decided.
+    pub fn proved_decided(&mut self, peer: ReplicaId, slot: Slot) {
+        let known = self.proved.entry(peer).or_default();
+        *known = slot.max(*known);
+    }
+
+    /// Who has proved that more than `slot` is decided.
+    pub fn proved_beyond(&self, slot: Slot) -> impl Iterator<Item = ReplicaId> + '_ {
+        self.proved.iter().filter(move |(_, proved)| **proved > slot).map(|(peer, _)| *peer)
     }
 
     /// The highest slot that `weak` replicas, hence an honest one, say they have executed.

@@ -186,7 +186,7 @@ impl Replica {
             Delivery::Checkpoint(signed) => self.on_checkpoint(turn, signed.into_inner()),
             Delivery::ViewChange(signed) => self.on_view_change(turn, from, signed.into_inner()),
             Delivery::NewView(signed) => self.on_new_view(turn, signed.into_inner()),
-            Delivery::Committed(certificate) => self.on_committed(turn, certificate.into_inner()),
+            Delivery::Committed(certificate) => self.on_committed(turn, from, certificate.into_inner()),
             Delivery::Stable(certificate) => self.on_stable(turn, certificate.into_inner()),
             Delivery::Status(status) => self.on_status(turn, from, &status),
             Delivery::FetchBatch { slot, digest } => self.on_fetch_batch(turn, from, slot, digest),

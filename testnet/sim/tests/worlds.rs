@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 use varangian_consensus::Config;
 use varangian_crypto::Quorums;
+use varangian_sim::adversary::ATTACKS;
 use varangian_sim::campaign::Campaign;
+use varangian_sim::scoreboard::plans;
 use varangian_sim::shrink::{parse_ranges, ranges, shrink};
 use varangian_sim::world::plan::How;
 use varangian_sim::world::{Outcome, Plan, Probe, Run, run};
@@ -35,6 +37,16 @@ fn a_fixed_set_of_seeds_holds() {
         assert!(campaign.probes.of(probe) > 0, "never: {}", probe.text());
     }
     assert!(campaign.acknowledged > SEEDS && campaign.crashes > SEEDS);
+}
+
+/// r1 alone has executed what the others need, and is none of those whose COMMITs prove it.
+#[test]
+fn who_has_it_is_asked_though_he_did_not_sign() {
+    for name in ["silent", "pre-empt"] {
+        let kind = ATTACKS.iter().find(|kind| kind.name == name).unwrap();
+        let (plan, _) = plans(80, kind).unwrap();
+        assert_eq!(run(&plan, Run::default()).violation, None, "{name}");
+    }
 }
 
 #[test]

@@ -138,6 +138,18 @@ fn a_source_cannot_call_for_itself() {
     assert_eq!(sources, [2, 3]);
 }
 
+/// Who says COMMIT need never hear of the decision. Where the only one who has was none of them, he is asked like them.
+#[test]
+fn who_has_it_is_asked_though_he_did_not_sign() {
+    let world = World::new(7);
+    let mut lone = Lone::new(&world, 1);
+    let certificate = world.committed_by(&[0, 2, 3, 4, 5], 0, 6, *world.batch(0, 6).digest());
+    lone.hear(6, Message::Committed(certificate)).unwrap();
+    tick_until(&mut lone, 5000);
+    let asked: BTreeSet<u16> = requests(&lone).iter().map(|(source, ..)| source.0).collect();
+    assert_eq!(asked, BTreeSet::from([0, 2, 3, 4, 5, 6]));
+}
+
 /// Bodies are asked for in the order in which they are needed, a pipeline of them at a time: more would come after they were of use.
 #[test]
 fn bodies_are_asked_for_a_pipeline_at_a_time() {
