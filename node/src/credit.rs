@@ -24,6 +24,17 @@ pub const INVALID_MESSAGE: u32 = 1;
 /// What a body with an invalid command counts: up to as many checks of signatures as a batch holds operations went into it.
 pub const INVALID_BODY: u32 = INVALID.burst;
 
+/// What a frame may be good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// To be looked at.
+    Some,
+    /// Nothing any more, or not here: a body that came late.
+    None,
+    /// Nothing, and no honest peer sends many such: after a view change bodies of the former primary may still be on their way, a pipeline of them.
+    Unasked,
+}
+
 /// See the module. Shared by the core, which moves on, and the verifying threads.
 #[derive(Debug)]
 pub struct Credit {
@@ -70,27 +81,42 @@ impl Credit {
         }
     }
 
-    /// Whether a frame of `peer` may be of use. Bodies come from primaries, or because they were asked for.
+    /// What a frame of `peer` may be good for. Bodies come from primaries, or because they were asked for.
     #[must_use]
-    pub fn may_be_of_use(&self, peer: ReplicaId, frame: Glance) -> bool {
-        if let Glance::Body(slot) = frame {
-            if slot.0 <= self.issued.load(Relaxed) {
-                return false;
-            }
-            // This replica may be about to enter the next view.
-            let (view, n) = (self.view.load(Relaxed), self.accounts.len() as u64);
-            let leads = |view: u64| view % n == u64::from(peer.0);
-            if slot.0 <= self.last.load(Relaxed) && (leads(view) || leads(view.saturating_add(1))) {
-                return true;
-            }
+    pub fn worth(&self, peer: ReplicaId, frame: Glance) -> Worth {
+        let (is_late, slot) = match frame {
+            Glance::Other => return Worth::Some,
+            Glance::Decided => (false, None),
+            Glance::Body(slot) => (slot.0 <= self.issued.load(Relaxed), Some(slot)),
+        };
+        // This replica may be about to enter the next view.
+        let (view, n) = (self.view.load(Relaxed), self.accounts.len() as u64);
+        let leads = |view: u64| view % n == u64::from(peer.0);
+        let is_primary = slot.is_some() && (leads(view) || leads(view.saturating_add(1)));
+        if is_primary && !is_late && slot.is_some_and(|slot| slot.0 <= self.last.load(Relaxed)) {
+            return Worth::Some;
         }
-        match frame {
-            Glance::Body(_) | Glance::Decided => self.account(peer).is_some_and(|mut account| {
-                let open = account.asked > 0;
-                account.asked = account.asked.saturating_sub(1);
-                open
-            }),
-            Glance::Other => true,
+        let was_asked = self.account(peer).is_some_and(|mut account| {
+            let open = account.asked > 0;
+            account.asked = account.asked.saturating_sub(1);
+            open
+        });
+        match (was_asked, is_late) {
+            (true, false) => Worth::Some,
+            (true, true) => Worth::None,
+            (false, _) if is_primary => Worth::None,
+            (false, _) => Worth::Unasked,
+        }
+    }
+
+    /// Whether an honest peer may say so. It asks this replica for what this replica voted for, or proved to be decided: nothing beyond the window.
+    #[must_use]
+    pub fn may_be_honest(&self, message: &Message) -> bool {
+        let last = self.last.load(Relaxed);
+        match message {
+            Message::FetchBatch { slot, .. } => slot.0 <= last,
+            Message::FetchDecided { from, to } => from <= to && to.0 <= last,
+            _ => true,
         }
     }
 
@@ -132,8 +158,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use varangian_consensus::Commit;
-    use varangian_crypto::{Digest, Signature, Signed};
+    use varangian_consensus::{Commit, ViewChange};
+    use varangian_crypto::{Bounded, Digest, Signature, Signed};
 
     const PEER: ReplicaId = ReplicaId(1);
     const OTHER: ReplicaId = ReplicaId(2);
@@ -143,22 +169,50 @@ mod tests {
         Message::Commit(Signed { statement, signer: PEER, signature: Signature::from_bytes([0; 64]) })
     }
 
+    fn view_change(view: u64) -> Message {
+        let statement = ViewChange { view: View(view), stable: None, prepared: Bounded::new() };
+        Message::ViewChange(Box::new(Signed { statement, signer: PEER, signature: Signature::from_bytes([0; 64]) }))
+    }
+
     #[test]
     fn bodies_come_from_primaries_or_because_they_were_asked_for() {
         let credit = Credit::new(4, 20);
         credit.stands(View(4), Slot(10), Slot(30));
-        let of_use = |peer, slot| credit.may_be_of_use(ReplicaId(peer), Glance::Body(Slot(slot)));
+        let worth = |peer, slot| credit.worth(ReplicaId(peer), Glance::Body(Slot(slot)));
         for leader in [0, 1] {
-            assert!(of_use(leader, 11) && of_use(leader, 30));
-            assert!(!of_use(leader, 10) && !of_use(leader, 31));
+            assert_eq!(
+                [11, 30, 10, 31].map(|slot| worth(leader, slot)),
+                [Worth::Some, Worth::Some, Worth::None, Worth::None]
+            );
         }
-        assert!(!of_use(2, 11) && !credit.may_be_of_use(ReplicaId(2), Glance::Decided));
-        assert!(credit.may_be_of_use(ReplicaId(2), Glance::Other));
-        credit.asked(ReplicaId(2), 2);
-        assert!(of_use(2, 11) && credit.may_be_of_use(ReplicaId(2), Glance::Decided) && !of_use(2, 11));
-        assert!(!of_use(3, 11), "somebody else was asked");
+        let decided = |peer| credit.worth(ReplicaId(peer), Glance::Decided);
+        for peer in [2, 3] {
+            assert_eq!(
+                (worth(peer, 11), worth(peer, 10), decided(peer)),
+                (Worth::Unasked, Worth::Unasked, Worth::Unasked)
+            );
+        }
+        assert_eq!((decided(0), credit.worth(ReplicaId(2), Glance::Other)), (Worth::Unasked, Worth::Some));
+        credit.asked(ReplicaId(2), 3);
+        assert_eq!(worth(3, 11), Worth::Unasked, "somebody else was asked");
+        // One that comes after another peer's is an answer all the same.
+        assert_eq!(
+            (worth(2, 11), decided(2), worth(2, 10), worth(2, 11)),
+            (Worth::Some, Worth::Some, Worth::None, Worth::Unasked)
+        );
         credit.asked(ReplicaId(2), 1000);
-        assert_eq!((0..1000).filter(|_| of_use(2, 31)).count(), 20);
+        assert_eq!((0..1000).filter(|_| worth(2, 31) == Worth::Some).count(), 20);
+    }
+
+    #[test]
+    fn nobody_honest_asks_for_what_is_beyond_the_window() {
+        let credit = Credit::new(4, 20);
+        credit.stands(View(4), Slot(10), Slot(30));
+        let body = |slot| credit.may_be_honest(&Message::FetchBatch { slot: Slot(slot), digest: Digest::ZERO });
+        assert_eq!([1, 30, 31].map(body), [true, true, false]);
+        let decided = |from, to| credit.may_be_honest(&Message::FetchDecided { from: Slot(from), to: Slot(to) });
+        assert_eq!([decided(1, 30), decided(30, 30), decided(1, 31), decided(2, 1)], [true, true, false, false]);
+        assert!(credit.may_be_honest(&vote(9, 99)), "this replica may be the one that is behind");
     }
 
     #[test]
@@ -195,6 +249,8 @@ mod tests {
         }
         assert_eq!(checked(&vote(3, 101)), 128);
         assert_eq!(checked(&vote(5, 1)), 0, "one account for all that is far");
+        assert_eq!(checked(&view_change(5)), 0);
+        assert_eq!(checked(&view_change(4)), 1000, "the next view may be asked for");
         assert_eq!(checked(&vote(3, 100)), 1000, "what is near is checked all the same");
         assert!(credit.is_worth_a_check(OTHER, &vote(3, 101), now));
         assert!(

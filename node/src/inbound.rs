@@ -4,7 +4,7 @@
 //! waits for it; its inbox fills; its peers are held back. Nothing is queued without a bound.
 
 use crate::core::CoreHandle;
-use crate::credit::{INVALID_BODY, INVALID_MESSAGE};
+use crate::credit::{INVALID_BODY, INVALID_MESSAGE, Worth};
 use crate::desk::{self, Clerk};
 use crate::metrics::Metrics;
 use crate::thread;
@@ -91,8 +91,10 @@ impl<C: Clerk + 'static> Inbound<C> {
                     self.metrics.refused("out of credit");
                     return;
                 }
-                if !self.core.credit.may_be_of_use(from, Message::glance(&bytes)) {
-                    return self.metrics.refused("unasked body");
+                match self.core.credit.worth(from, Message::glance(&bytes)) {
+                    Worth::Some => {}
+                    Worth::None => return self.metrics.refused("late body"),
+                    Worth::Unasked => return self.invalid(from, "unasked body", INVALID_MESSAGE, now),
                 }
                 let message = match Message::decode(&bytes) {
                     Ok(message) => message,
@@ -103,6 +105,9 @@ impl<C: Clerk + 'static> Inbound<C> {
                 };
                 self.metrics.received(message.name());
                 let name = message.name();
+                if !self.core.credit.may_be_honest(&message) {
+                    return self.invalid(from, name, INVALID_MESSAGE, now);
+                }
                 if !self.core.credit.is_worth_a_check(from, &message, now) {
                     return self.metrics.refused("far");
                 }

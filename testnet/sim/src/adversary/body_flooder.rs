@@ -3,7 +3,7 @@
 //! Beside each of its votes it sends everybody a body as full as a batch may be, of commands each of which is signed but the last: whoever checks it checks
 //! all signatures together, and then one by one. Nobody named it, so nobody can be accused of it.
 //!
-//! Defence: frames of peers wait in turn, so nobody else's stand behind many of these; who has sent one too many is not read for a while, longer each time.
+//! Defence: frames of peers wait in turn, so nobody else's stand behind many of these; who has sent more than a view change explains is not read for a while, longer each time.
 
 use super::behaviour::Behaviour;
 use super::hand::Hand;

@@ -3,8 +3,8 @@
 //! Beside each of its votes it signs others, for slots that no window reaches and views that nobody will see, and claims and asks for the absurd. One
 //! bundle per vote. All it signs for one place is the same, so it never contradicts itself.
 //!
-//! Defence: votes outside the window are not held, and of each sender one vote for a later view; hearsay only chooses what is sent to whom. Being out of
-//! the window is never evidence.
+//! Defence: votes outside the window are not held, and of each sender one vote for a later view; hearsay only chooses what is sent to whom; who asks for what
+//! nobody can have voted for is not read for a while. Being out of the window is never evidence.
 
 use super::behaviour::Behaviour;
 use super::hand::{Hand, another};

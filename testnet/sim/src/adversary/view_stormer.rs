@@ -3,8 +3,8 @@
 //! With each of its votes and each tick it signs VIEW-CHANGEs for views far above all, each higher than the ones before, at most [`BURST`] a time. The
 //! views lie where no honest replica will ever be, so that it never contradicts itself.
 //!
-//! Defence: a replica joins a view when `f + 1` ask for it or exceed it, so `f` alone move nobody; one VIEW-CHANGE per sender is held. Asking is no
-//! evidence.
+//! Defence: a replica joins a view when `f + 1` ask for it or exceed it, so `f` alone move nobody; one VIEW-CHANGE per sender is held, and so many for
+//! far views are checked. Asking is no evidence.
 
 use super::behaviour::Behaviour;
 use super::hand::Hand;
