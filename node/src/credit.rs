@@ -13,7 +13,7 @@ use varangian_net::{Bucket, Rate};
 
 /// Invalid messages of one peer.
 const INVALID: Rate = Rate { burst: 32, per_second: 4 };
-/// Votes of one peer for what is far from here.
+/// Votes of one peer for what is far from here; the same of its far VIEW-CHANGEs, and of its bodies that nobody asked for.
 const FAR: Rate = Rate { burst: 128, per_second: 32 };
 /// For so long one that sent too many invalid messages is not listened to; twice as long each further time, up to [`DEAF_CAP`].
 const DEAF: Duration = Duration::from_secs(1);
@@ -29,9 +29,9 @@ pub const INVALID_BODY: u32 = INVALID.burst;
 pub enum Worth {
     /// To be looked at.
     Some,
-    /// Nothing any more, or not here: a body that came late.
+    /// Nothing any more, or not here: a body that came late, or one of a primary whose view this replica has not heard of yet.
     None,
-    /// Nothing, and no honest peer sends many such: after a view change bodies of the former primary may still be on their way, a pipeline of them.
+    /// Nothing, and no honest peer sends so many such.
     Unasked,
 }
 
@@ -51,8 +51,13 @@ pub struct Credit {
 struct Account {
     invalid: Bucket,
     far: Bucket,
-    /// Bodies and decided slots that it was asked for and has not sent.
-    asked: u64,
+    /// Apart from its votes: whoever is behind hears far votes by the hundred, and needs these to come along.
+    far_views: Bucket,
+    unasked: Bucket,
+    /// Bodies that it was asked for and has not sent.
+    bodies: u64,
+    /// The same of decided slots. (Apart, or a primary's bodies beyond the window would be taken for them.)
+    decided: u64,
     deaf_until: Option<Instant>,
     /// The last time, for so long.
     deaf_for: Duration,
@@ -74,37 +79,45 @@ impl Credit {
         self.last.store(last.0, Relaxed);
     }
 
-    /// `peer` was asked for so many bodies or decided slots. Of what it has not sent a window at most stays open.
-    pub fn asked(&self, peer: ReplicaId, count: u64) {
-        if let Some(mut account) = self.account(peer) {
-            account.asked = account.asked.saturating_add(count).min(self.window);
+    /// `peer` is asked something. Of what it has not sent a window of bodies and one of decided slots at most stay open.
+    pub fn asks(&self, peer: ReplicaId, question: &Message) {
+        let Some(mut account) = self.account(peer) else { return };
+        match question {
+            Message::FetchBatch { .. } => account.bodies = account.bodies.saturating_add(1).min(self.window),
+            Message::FetchDecided { from, to } => {
+                let count = to.0.saturating_sub(from.0).saturating_add(1);
+                account.decided = account.decided.saturating_add(count).min(self.window);
+            }
+            _ => {}
         }
     }
 
     /// What a frame of `peer` may be good for. Bodies come from primaries, or because they were asked for.
     #[must_use]
-    pub fn worth(&self, peer: ReplicaId, frame: Glance) -> Worth {
-        let (is_late, slot) = match frame {
+    pub fn worth(&self, peer: ReplicaId, frame: Glance, now: Instant) -> Worth {
+        let (is_late, is_proposed) = match frame {
             Glance::Other => return Worth::Some,
-            Glance::Decided => (false, None),
-            Glance::Body(slot) => (slot.0 <= self.issued.load(Relaxed), Some(slot)),
+            Glance::Decided => (false, false),
+            Glance::Body(slot) => {
+                // This replica may be about to enter the next view.
+                let (view, n) = (self.view.load(Relaxed), self.accounts.len() as u64);
+                let leads = |view: u64| view % n == u64::from(peer.0);
+                let is_late = slot.0 <= self.issued.load(Relaxed);
+                let leads = leads(view) || leads(view.saturating_add(1));
+                if leads && !is_late && slot.0 <= self.last.load(Relaxed) {
+                    return Worth::Some;
+                }
+                (is_late, leads)
+            }
         };
-        // This replica may be about to enter the next view.
-        let (view, n) = (self.view.load(Relaxed), self.accounts.len() as u64);
-        let leads = |view: u64| view % n == u64::from(peer.0);
-        let is_primary = slot.is_some() && (leads(view) || leads(view.saturating_add(1)));
-        if is_primary && !is_late && slot.is_some_and(|slot| slot.0 <= self.last.load(Relaxed)) {
-            return Worth::Some;
-        }
-        let was_asked = self.account(peer).is_some_and(|mut account| {
-            let open = account.asked > 0;
-            account.asked = account.asked.saturating_sub(1);
-            open
-        });
+        let Some(mut account) = self.account(peer) else { return Worth::Unasked };
+        let open = if frame == Glance::Decided { &mut account.decided } else { &mut account.bodies };
+        let was_asked = *open > 0;
+        *open = open.saturating_sub(1);
         match (was_asked, is_late) {
             (true, false) => Worth::Some,
             (true, true) => Worth::None,
-            (false, _) if is_primary => Worth::None,
+            (false, _) if is_proposed || account.unasked.take(&FAR, 1, now) => Worth::None,
             (false, _) => Worth::Unasked,
         }
     }
@@ -129,6 +142,10 @@ impl Credit {
     /// Whether this message of `peer` is worth a check.
     #[must_use]
     pub fn is_worth_a_check(&self, peer: ReplicaId, message: &Message, now: Instant) -> bool {
+        if let Message::ViewChange(signed) = message {
+            let near = signed.statement.view.0 <= self.view.load(Relaxed).saturating_add(1);
+            return near || self.account(peer).is_some_and(|mut account| account.far_views.take(&FAR, 1, now));
+        }
         let (view, slot) = message.place();
         // Of the next view there may be votes before its NEW-VIEW is here.
         let near = view.is_none_or(|view| view.0 <= self.view.load(Relaxed).saturating_add(1))
@@ -158,7 +175,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use varangian_consensus::{Commit, ViewChange};
+    use varangian_consensus::{Commit, NewView, ViewChange};
     use varangian_crypto::{Bounded, Digest, Signature, Signed};
 
     const PEER: ReplicaId = ReplicaId(1);
@@ -174,34 +191,59 @@ mod tests {
         Message::ViewChange(Box::new(Signed { statement, signer: PEER, signature: Signature::from_bytes([0; 64]) }))
     }
 
+    fn new_view(view: u64) -> Message {
+        let statement = NewView { view: View(view), view_changes: Bounded::new(), pre_prepares: Bounded::new() };
+        Message::NewView(Box::new(Signed { statement, signer: PEER, signature: Signature::from_bytes([0; 64]) }))
+    }
+
+    const BODY: Message = Message::FetchBatch { slot: Slot(11), digest: Digest::ZERO };
+    const DECIDED: Message = Message::FetchDecided { from: Slot(11), to: Slot(12) };
+
     #[test]
     fn bodies_come_from_primaries_or_because_they_were_asked_for() {
-        let credit = Credit::new(4, 20);
+        let (credit, now) = (Credit::new(4, 20), Instant::now());
         credit.stands(View(4), Slot(10), Slot(30));
-        let worth = |peer, slot| credit.worth(ReplicaId(peer), Glance::Body(Slot(slot)));
+        let body = |peer, slot| credit.worth(ReplicaId(peer), Glance::Body(Slot(slot)), now);
+        let decided = |peer| credit.worth(ReplicaId(peer), Glance::Decided, now);
         for leader in [0, 1] {
-            assert_eq!(
-                [11, 30, 10, 31].map(|slot| worth(leader, slot)),
-                [Worth::Some, Worth::Some, Worth::None, Worth::None]
-            );
+            let worths = [11, 30, 10, 31].map(|slot| body(leader, slot));
+            assert_eq!(worths, [Worth::Some, Worth::Some, Worth::None, Worth::None]);
         }
-        let decided = |peer| credit.worth(ReplicaId(peer), Glance::Decided);
-        for peer in [2, 3] {
-            assert_eq!(
-                (worth(peer, 11), worth(peer, 10), decided(peer)),
-                (Worth::Unasked, Worth::Unasked, Worth::Unasked)
-            );
-        }
-        assert_eq!((decided(0), credit.worth(ReplicaId(2), Glance::Other)), (Worth::Unasked, Worth::Some));
-        credit.asked(ReplicaId(2), 3);
-        assert_eq!(worth(3, 11), Worth::Unasked, "somebody else was asked");
-        // One that comes after another peer's is an answer all the same.
+        assert_eq!((body(2, 11), decided(2), decided(0)), (Worth::None, Worth::None, Worth::None));
+        assert_eq!(credit.worth(ReplicaId(2), Glance::Other, now), Worth::Some);
+        credit.asks(ReplicaId(2), &BODY);
         assert_eq!(
-            (worth(2, 11), decided(2), worth(2, 10), worth(2, 11)),
-            (Worth::Some, Worth::Some, Worth::None, Worth::Unasked)
+            (body(3, 11), decided(2)),
+            (Worth::None, Worth::None),
+            "somebody else was asked, and something else"
         );
-        credit.asked(ReplicaId(2), 1000);
-        assert_eq!((0..1000).filter(|_| worth(2, 31) == Worth::Some).count(), 20);
+        assert_eq!((body(2, 11), body(2, 11)), (Worth::Some, Worth::None));
+        credit.asks(ReplicaId(2), &BODY);
+        assert_eq!((body(2, 10), body(2, 11)), (Worth::None, Worth::None), "what comes late is an answer all the same");
+        for _ in 0..1000 {
+            credit.asks(ReplicaId(2), &BODY);
+        }
+        assert_eq!((0..1000).filter(|_| body(2, 31) == Worth::Some).count(), 20);
+    }
+
+    /// Whoever is behind hears much from the primary that it has no use for: it must not cost the answers that it waits for.
+    #[test]
+    fn a_primarys_bodies_are_not_taken_for_decided_slots() {
+        let (credit, now) = (Credit::new(4, 20), Instant::now());
+        credit.asks(ReplicaId(0), &DECIDED);
+        for _ in 0..1000 {
+            assert_eq!(credit.worth(ReplicaId(0), Glance::Body(Slot(99)), now), Worth::None);
+        }
+        let decided = || credit.worth(ReplicaId(0), Glance::Decided, now);
+        assert_eq!([decided(), decided(), decided()], [Worth::Some, Worth::Some, Worth::None]);
+    }
+
+    #[test]
+    fn so_many_unasked_bodies_are_nobodys_fault() {
+        let (credit, now) = (Credit::new(4, 20), Instant::now());
+        let free =
+            |now| (0..1000).filter(|_| credit.worth(ReplicaId(2), Glance::Body(Slot(1)), now) == Worth::None).count();
+        assert_eq!((free(now), free(now + Duration::from_secs(1))), (128, 32));
     }
 
     #[test]
@@ -249,8 +291,9 @@ mod tests {
         }
         assert_eq!(checked(&vote(3, 101)), 128);
         assert_eq!(checked(&vote(5, 1)), 0, "one account for all that is far");
-        assert_eq!(checked(&view_change(5)), 0);
+        assert_eq!(checked(&view_change(5)), 128, "an account of their own");
         assert_eq!(checked(&view_change(4)), 1000, "the next view may be asked for");
+        assert_eq!(checked(&new_view(9)), 1000, "whoever is behind must hear of it");
         assert_eq!(checked(&vote(3, 100)), 1000, "what is near is checked all the same");
         assert!(credit.is_worth_a_check(OTHER, &vote(3, 101), now));
         assert!(

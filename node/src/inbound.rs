@@ -91,7 +91,7 @@ impl<C: Clerk + 'static> Inbound<C> {
                     self.metrics.refused("out of credit");
                     return;
                 }
-                match self.core.credit.worth(from, Message::glance(&bytes)) {
+                match self.core.credit.worth(from, Message::glance(&bytes), now) {
                     Worth::Some => {}
                     Worth::None => return self.metrics.refused("late body"),
                     Worth::Unasked => return self.invalid(from, "unasked body", INVALID_MESSAGE, now),

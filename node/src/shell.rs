@@ -80,13 +80,7 @@ impl Io for Shell {
     }
 
     fn send(&mut self, to: ReplicaId, message: Message) {
-        match &message {
-            Message::FetchBatch { .. } => self.credit.asked(to, 1),
-            Message::FetchDecided { from, to: last } => {
-                self.credit.asked(to, last.0.saturating_sub(from.0).saturating_add(1));
-            }
-            _ => {}
-        }
+        self.credit.asks(to, &message);
         self.post.send(to, &message);
     }
 

@@ -252,8 +252,6 @@ impl Message {
             Self::Prepare(signed) => (Some(signed.statement.view), Some(signed.statement.slot)),
             Self::Commit(signed) => (Some(signed.statement.view), Some(signed.statement.slot)),
             Self::Checkpoint(signed) => (None, Some(signed.statement.slot)),
-            Self::ViewChange(signed) => (Some(signed.statement.view), None),
-            Self::NewView(signed) => (Some(signed.statement.view), None),
             _ => (None, None),
         }
     }
