@@ -13,7 +13,9 @@ use varangian_net::{Bucket, Rate};
 
 /// Invalid messages of one peer.
 const INVALID: Rate = Rate { burst: 32, per_second: 4 };
-/// Votes of one peer for what is far from here; the same of its far VIEW-CHANGEs, and of its bodies that nobody asked for.
+/// Bodies of one peer that nobody asked for, in KiB: after a view change those of the former primary may still be on their way, and before one is heard of those of the next.
+const UNASKED: Rate = Rate { burst: 16 << 10, per_second: 1 << 10 };
+/// Votes of one peer for what is far from here; the same of its far VIEW-CHANGEs.
 const FAR: Rate = Rate { burst: 128, per_second: 32 };
 /// For so long one that sent too many invalid messages is not listened to; twice as long each further time, up to [`DEAF_CAP`].
 const DEAF: Duration = Duration::from_secs(1);
@@ -21,6 +23,8 @@ const DEAF: Duration = Duration::from_secs(1);
 const DEAF_CAP: Duration = Duration::from_secs(64);
 /// What an invalid message counts.
 pub const INVALID_MESSAGE: u32 = 1;
+/// What an unasked body beyond [`UNASKED`] counts.
+pub const UNASKED_BODY: u32 = INVALID.burst / 4;
 /// What a body with an invalid command counts: up to as many checks of signatures as a batch holds operations went into it.
 pub const INVALID_BODY: u32 = INVALID.burst;
 
@@ -33,6 +37,10 @@ pub enum Worth {
     None,
     /// Nothing, and no honest peer sends so many such.
     Unasked,
+}
+
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 /// See the module. Shared by the core, which moves on, and the verifying threads.
@@ -92,9 +100,9 @@ impl Credit {
         }
     }
 
-    /// What a frame of `peer` may be good for. Bodies come from primaries, or because they were asked for.
+    /// What a frame of `peer` that is so long may be good for. Bodies come from primaries, or because they were asked for.
     #[must_use]
-    pub fn worth(&self, peer: ReplicaId, frame: Glance, now: Instant) -> Worth {
+    pub fn worth(&self, peer: ReplicaId, frame: Glance, bytes: usize, now: Instant) -> Worth {
         let (is_late, is_proposed) = match frame {
             Glance::Other => return Worth::Some,
             Glance::Decided => (false, false),
@@ -103,11 +111,11 @@ impl Credit {
                 let (view, n) = (self.view.load(Relaxed), self.accounts.len() as u64);
                 let leads = |view: u64| view % n == u64::from(peer.0);
                 let is_late = slot.0 <= self.issued.load(Relaxed);
-                let leads = leads(view) || leads(view.saturating_add(1));
-                if leads && !is_late && slot.0 <= self.last.load(Relaxed) {
+                let may_propose = leads(view) || leads(view.saturating_add(1));
+                if may_propose && !is_late && slot.0 <= self.last.load(Relaxed) {
                     return Worth::Some;
                 }
-                (is_late, leads)
+                (is_late, leads(view))
             }
         };
         let Some(mut account) = self.account(peer) else { return Worth::Unasked };
@@ -117,7 +125,7 @@ impl Credit {
         match (was_asked, is_late) {
             (true, false) => Worth::Some,
             (true, true) => Worth::None,
-            (false, _) if is_proposed || account.unasked.take(&FAR, 1, now) => Worth::None,
+            (false, _) if is_proposed || account.unasked.take(&UNASKED, kib(bytes), now) => Worth::None,
             (false, _) => Worth::Unasked,
         }
     }
@@ -196,6 +204,7 @@ mod tests {
         Message::NewView(Box::new(Signed { statement, signer: PEER, signature: Signature::from_bytes([0; 64]) }))
     }
 
+    const MIB: usize = 1 << 20;
     const BODY: Message = Message::FetchBatch { slot: Slot(11), digest: Digest::ZERO };
     const DECIDED: Message = Message::FetchDecided { from: Slot(11), to: Slot(12) };
 
@@ -203,14 +212,14 @@ mod tests {
     fn bodies_come_from_primaries_or_because_they_were_asked_for() {
         let (credit, now) = (Credit::new(4, 20), Instant::now());
         credit.stands(View(4), Slot(10), Slot(30));
-        let body = |peer, slot| credit.worth(ReplicaId(peer), Glance::Body(Slot(slot)), now);
-        let decided = |peer| credit.worth(ReplicaId(peer), Glance::Decided, now);
+        let body = |peer, slot| credit.worth(ReplicaId(peer), Glance::Body(Slot(slot)), 0, now);
+        let decided = |peer| credit.worth(ReplicaId(peer), Glance::Decided, 0, now);
         for leader in [0, 1] {
             let worths = [11, 30, 10, 31].map(|slot| body(leader, slot));
             assert_eq!(worths, [Worth::Some, Worth::Some, Worth::None, Worth::None]);
         }
         assert_eq!((body(2, 11), decided(2), decided(0)), (Worth::None, Worth::None, Worth::None));
-        assert_eq!(credit.worth(ReplicaId(2), Glance::Other, now), Worth::Some);
+        assert_eq!(credit.worth(ReplicaId(2), Glance::Other, 0, now), Worth::Some);
         credit.asks(ReplicaId(2), &BODY);
         assert_eq!(
             (body(3, 11), decided(2)),
@@ -232,18 +241,22 @@ mod tests {
         let (credit, now) = (Credit::new(4, 20), Instant::now());
         credit.asks(ReplicaId(0), &DECIDED);
         for _ in 0..1000 {
-            assert_eq!(credit.worth(ReplicaId(0), Glance::Body(Slot(99)), now), Worth::None);
+            assert_eq!(credit.worth(ReplicaId(0), Glance::Body(Slot(99)), MIB, now), Worth::None);
         }
-        let decided = || credit.worth(ReplicaId(0), Glance::Decided, now);
+        let decided = || credit.worth(ReplicaId(0), Glance::Decided, 0, now);
         assert_eq!([decided(), decided(), decided()], [Worth::Some, Worth::Some, Worth::None]);
     }
 
     #[test]
     fn so_many_unasked_bodies_are_nobodys_fault() {
         let (credit, now) = (Credit::new(4, 20), Instant::now());
-        let free =
-            |now| (0..1000).filter(|_| credit.worth(ReplicaId(2), Glance::Body(Slot(1)), now) == Worth::None).count();
-        assert_eq!((free(now), free(now + Duration::from_secs(1))), (128, 32));
+        credit.stands(View(4), Slot(10), Slot(30));
+        let none = |peer, now| {
+            let worths = (0..1000).map(|_| credit.worth(ReplicaId(peer), Glance::Body(Slot(1)), MIB, now));
+            worths.filter(|worth| *worth == Worth::None).count()
+        };
+        assert_eq!((none(2, now), none(2, now + Duration::from_secs(2))), (15, 2));
+        assert_eq!((none(1, now), none(0, now)), (15, 1000), "the next primary has nothing to propose yet");
     }
 
     #[test]

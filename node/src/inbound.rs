@@ -4,7 +4,7 @@
 //! waits for it; its inbox fills; its peers are held back. Nothing is queued without a bound.
 
 use crate::core::CoreHandle;
-use crate::credit::{INVALID_BODY, INVALID_MESSAGE, Worth};
+use crate::credit::{INVALID_BODY, INVALID_MESSAGE, UNASKED_BODY, Worth};
 use crate::desk::{self, Clerk};
 use crate::metrics::Metrics;
 use crate::thread;
@@ -91,10 +91,10 @@ impl<C: Clerk + 'static> Inbound<C> {
                     self.metrics.refused("out of credit");
                     return;
                 }
-                match self.core.credit.worth(from, Message::glance(&bytes), now) {
+                match self.core.credit.worth(from, Message::glance(&bytes), bytes.len(), now) {
                     Worth::Some => {}
                     Worth::None => return self.metrics.refused("late body"),
-                    Worth::Unasked => return self.invalid(from, "unasked body", INVALID_MESSAGE, now),
+                    Worth::Unasked => return self.invalid(from, "unasked body", UNASKED_BODY, now),
                 }
                 let message = match Message::decode(&bytes) {
                     Ok(message) => message,
