@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use varangian_client::protocol::ReplicaStatus;
 use varangian_consensus::{Command, Delivery, Ignored, Input, Millis, Phase, Slot};
-use varangian_crypto::{Digest, ReplicaId, Verified};
+use varangian_crypto::{Digest, Parameters, ReplicaId, Verified};
 use varangian_net::ConnectionId;
 use varangian_runner::{Io, Runner, Token};
 
@@ -66,12 +66,12 @@ impl CoreInbox {
     }
 }
 
-/// Both ends, of one replica of `n` whose windows are of this size.
+/// Both ends, of one replica of `n`.
 #[must_use]
-pub fn channel(me: ReplicaId, n: usize, window: u64) -> (CoreHandle, CoreInbox) {
+pub fn channel(me: ReplicaId, n: usize, parameters: &Parameters) -> (CoreHandle, CoreInbox) {
     let (outside, outside_inbox) = mpsc::channel(INPUTS);
     let (inside, inside_inbox) = mpsc::unbounded_channel();
-    let credit = Arc::new(Credit::new(n, window));
+    let credit = Arc::new(Credit::new(n, parameters));
     let handle = CoreHandle { me, credit: credit.clone(), outside, inside };
     (handle, CoreInbox { credit, outside: outside_inbox, inside: inside_inbox })
 }

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use varangian_consensus::{Glance, Message, Slot, View};
-use varangian_crypto::ReplicaId;
+use varangian_crypto::{Parameters, ReplicaId};
 use varangian_net::{Bucket, Rate};
 
 /// Invalid messages of one peer.
 const INVALID: Rate = Rate { burst: 32, per_second: 4 };
-/// Bodies of one peer that nobody asked for, in KiB: after a view change those of the former primary may still be on their way, and before one is heard of those of the next.
-const UNASKED: Rate = Rate { burst: 16 << 10, per_second: 1 << 10 };
+/// Seconds in which what may come unasked at once may come again.
+const UNASKED_PAUSE: u32 = 16;
 /// Votes of one peer for what is far from here; the same of its far VIEW-CHANGEs.
 const FAR: Rate = Rate { burst: 128, per_second: 32 };
 /// For so long one that sent too many invalid messages is not listened to; twice as long each further time, up to [`DEAF_CAP`].
@@ -23,7 +23,7 @@ const DEAF: Duration = Duration::from_secs(1);
 const DEAF_CAP: Duration = Duration::from_secs(64);
 /// What an invalid message counts.
 pub const INVALID_MESSAGE: u32 = 1;
-/// What an unasked body beyond [`UNASKED`] counts.
+/// What an unasked body counts, where there were too many.
 pub const UNASKED_BODY: u32 = INVALID.burst / 4;
 /// What a body with an invalid command counts: up to as many checks of signatures as a batch holds operations went into it.
 pub const INVALID_BODY: u32 = INVALID.burst;
@@ -32,9 +32,9 @@ pub const INVALID_BODY: u32 = INVALID.burst;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worth {
     /// To be looked at.
-    Some,
+    Look,
     /// Nothing any more, or not here: a body that came late, or one of a primary whose view this replica has not heard of yet.
-    None,
+    Useless,
     /// Nothing, and no honest peer sends so many such.
     Unasked,
 }
@@ -52,6 +52,8 @@ pub struct Credit {
     last: AtomicU64,
     /// Slots of a window.
     window: u64,
+    /// Bodies of one peer that nobody asked for, in KiB: after a view change a whole pipeline of the former primary may still be on its way, and before one is heard of, of the next.
+    unasked: Rate,
     accounts: Vec<Mutex<Account>>,
 }
 
@@ -72,12 +74,16 @@ struct Account {
 }
 
 impl Credit {
-    /// For `n` replicas with windows of this size.
+    /// For `n` replicas.
     #[must_use]
-    pub fn new(n: usize, window: u64) -> Self {
+    pub fn new(n: usize, parameters: &Parameters) -> Self {
+        let window = parameters.window;
+        let pipeline = u32::try_from(parameters.pipeline_depth).unwrap_or(u32::MAX);
+        let burst = pipeline.saturating_mul(kib(parameters.max_batch_bytes as usize));
+        let unasked = Rate { burst, per_second: burst / UNASKED_PAUSE + 1 };
         let accounts = (0..n).map(|_| Mutex::default()).collect();
         let at = AtomicU64::new;
-        Self { view: at(0), issued: at(0), last: at(window), window, accounts }
+        Self { view: at(0), issued: at(0), last: at(window), window, unasked, accounts }
     }
 
     /// Where this replica stands: its view, the slots whose bodies it needs no more, and the last slot of its window.
@@ -104,7 +110,7 @@ impl Credit {
     #[must_use]
     pub fn worth(&self, peer: ReplicaId, frame: Glance, bytes: usize, now: Instant) -> Worth {
         let (is_late, is_proposed) = match frame {
-            Glance::Other => return Worth::Some,
+            Glance::Other => return Worth::Look,
             Glance::Decided => (false, false),
             Glance::Body(slot) => {
                 // This replica may be about to enter the next view.
@@ -113,7 +119,7 @@ impl Credit {
                 let is_late = slot.0 <= self.issued.load(Relaxed);
                 let may_propose = leads(view) || leads(view.saturating_add(1));
                 if may_propose && !is_late && slot.0 <= self.last.load(Relaxed) {
-                    return Worth::Some;
+                    return Worth::Look;
                 }
                 (is_late, leads(view))
             }
@@ -123,17 +129,17 @@ impl Credit {
         let was_asked = *open > 0;
         *open = open.saturating_sub(1);
         match (was_asked, is_late) {
-            (true, false) => Worth::Some,
-            (true, true) => Worth::None,
-            (false, _) if is_proposed || account.unasked.take(&UNASKED, kib(bytes), now) => Worth::None,
+            (true, false) => Worth::Look,
+            (true, true) => Worth::Useless,
+            (false, _) if is_proposed || account.unasked.take(&self.unasked, kib(bytes), now) => Worth::Useless,
             (false, _) => Worth::Unasked,
         }
     }
 
-    /// Whether an honest peer may say so. It asks this replica for what this replica voted for, or proved to be decided: nothing beyond the window.
+    /// Whether an honest peer may say so. It asks this replica for what this replica voted for, or proved to be decided: nothing beyond the window, or what it has caught up with.
     #[must_use]
     pub fn may_be_honest(&self, message: &Message) -> bool {
-        let last = self.last.load(Relaxed);
+        let last = self.last.load(Relaxed).max(self.issued.load(Relaxed));
         match message {
             Message::FetchBatch { slot, .. } => slot.0 <= last,
             Message::FetchDecided { from, to } => from <= to && to.0 <= last,
@@ -204,75 +210,92 @@ mod tests {
         Message::NewView(Box::new(Signed { statement, signer: PEER, signature: Signature::from_bytes([0; 64]) }))
     }
 
+    fn credit() -> Credit {
+        Credit::new(
+            4,
+            &Parameters { window: 20, pipeline_depth: 16, max_batch_bytes: 1 << 20, ..Parameters::default() },
+        )
+    }
+
     const MIB: usize = 1 << 20;
     const BODY: Message = Message::FetchBatch { slot: Slot(11), digest: Digest::ZERO };
     const DECIDED: Message = Message::FetchDecided { from: Slot(11), to: Slot(12) };
 
     #[test]
     fn bodies_come_from_primaries_or_because_they_were_asked_for() {
-        let (credit, now) = (Credit::new(4, 20), Instant::now());
+        let (credit, now) = (credit(), Instant::now());
         credit.stands(View(4), Slot(10), Slot(30));
         let body = |peer, slot| credit.worth(ReplicaId(peer), Glance::Body(Slot(slot)), 0, now);
         let decided = |peer| credit.worth(ReplicaId(peer), Glance::Decided, 0, now);
         for leader in [0, 1] {
             let worths = [11, 30, 10, 31].map(|slot| body(leader, slot));
-            assert_eq!(worths, [Worth::Some, Worth::Some, Worth::None, Worth::None]);
+            assert_eq!(worths, [Worth::Look, Worth::Look, Worth::Useless, Worth::Useless]);
         }
-        assert_eq!((body(2, 11), decided(2), decided(0)), (Worth::None, Worth::None, Worth::None));
-        assert_eq!(credit.worth(ReplicaId(2), Glance::Other, 0, now), Worth::Some);
+        assert_eq!((body(2, 11), decided(2), decided(0)), (Worth::Useless, Worth::Useless, Worth::Useless));
+        assert_eq!(credit.worth(ReplicaId(2), Glance::Other, 0, now), Worth::Look);
         credit.asks(ReplicaId(2), &BODY);
         assert_eq!(
             (body(3, 11), decided(2)),
-            (Worth::None, Worth::None),
+            (Worth::Useless, Worth::Useless),
             "somebody else was asked, and something else"
         );
-        assert_eq!((body(2, 11), body(2, 11)), (Worth::Some, Worth::None));
+        assert_eq!((body(2, 11), body(2, 11)), (Worth::Look, Worth::Useless));
         credit.asks(ReplicaId(2), &BODY);
-        assert_eq!((body(2, 10), body(2, 11)), (Worth::None, Worth::None), "what comes late is an answer all the same");
+        assert_eq!(
+            (body(2, 10), body(2, 11)),
+            (Worth::Useless, Worth::Useless),
+            "what comes late is an answer all the same"
+        );
         for _ in 0..1000 {
             credit.asks(ReplicaId(2), &BODY);
         }
-        assert_eq!((0..1000).filter(|_| body(2, 31) == Worth::Some).count(), 20);
+        assert_eq!((0..1000).filter(|_| body(2, 31) == Worth::Look).count(), 20);
     }
 
     /// Whoever is behind hears much from the primary that it has no use for: it must not cost the answers that it waits for.
     #[test]
     fn a_primarys_bodies_are_not_taken_for_decided_slots() {
-        let (credit, now) = (Credit::new(4, 20), Instant::now());
+        let (credit, now) = (credit(), Instant::now());
         credit.asks(ReplicaId(0), &DECIDED);
         for _ in 0..1000 {
-            assert_eq!(credit.worth(ReplicaId(0), Glance::Body(Slot(99)), MIB, now), Worth::None);
+            assert_eq!(credit.worth(ReplicaId(0), Glance::Body(Slot(99)), MIB, now), Worth::Useless);
         }
         let decided = || credit.worth(ReplicaId(0), Glance::Decided, 0, now);
-        assert_eq!([decided(), decided(), decided()], [Worth::Some, Worth::Some, Worth::None]);
+        assert_eq!([decided(), decided(), decided()], [Worth::Look, Worth::Look, Worth::Useless]);
     }
 
     #[test]
     fn so_many_unasked_bodies_are_nobodys_fault() {
-        let (credit, now) = (Credit::new(4, 20), Instant::now());
+        let (credit, now) = (credit(), Instant::now());
         credit.stands(View(4), Slot(10), Slot(30));
         let none = |peer, now| {
             let worths = (0..1000).map(|_| credit.worth(ReplicaId(peer), Glance::Body(Slot(1)), MIB, now));
-            worths.filter(|worth| *worth == Worth::None).count()
+            worths.filter(|worth| *worth == Worth::Useless).count()
         };
-        assert_eq!((none(2, now), none(2, now + Duration::from_secs(2))), (15, 2));
-        assert_eq!((none(1, now), none(0, now)), (15, 1000), "the next primary has nothing to propose yet");
+        assert_eq!((none(2, now), none(2, now + Duration::from_secs(2))), (16, 2), "a pipeline of whole batches");
+        assert_eq!((none(1, now), none(0, now)), (16, 1000), "the next primary has nothing to propose yet");
     }
 
     #[test]
     fn nobody_honest_asks_for_what_is_beyond_the_window() {
-        let credit = Credit::new(4, 20);
+        let credit = credit();
         credit.stands(View(4), Slot(10), Slot(30));
         let body = |slot| credit.may_be_honest(&Message::FetchBatch { slot: Slot(slot), digest: Digest::ZERO });
         assert_eq!([1, 30, 31].map(body), [true, true, false]);
         let decided = |from, to| credit.may_be_honest(&Message::FetchDecided { from: Slot(from), to: Slot(to) });
         assert_eq!([decided(1, 30), decided(30, 30), decided(1, 31), decided(2, 1)], [true, true, false, false]);
         assert!(credit.may_be_honest(&vote(9, 99)), "this replica may be the one that is behind");
+        credit.stands(View(4), Slot(50), Slot(30));
+        assert_eq!(
+            [decided(1, 50), decided(1, 51)],
+            [true, false],
+            "it caught up beyond its window, and proves that to others"
+        );
     }
 
     #[test]
     fn who_sends_what_is_invalid_is_heard_again_later() {
-        let (credit, start) = (Credit::new(4, 20), Instant::now());
+        let (credit, start) = (credit(), Instant::now());
         let sent = |now| (1..).find_map(|sent| Some((sent, credit.was_invalid(PEER, INVALID_MESSAGE, now)?))).unwrap();
         assert_eq!(sent(start), (33, start + DEAF));
         assert!(!credit.listens(PEER, start) && credit.listens(OTHER, start));
@@ -287,7 +310,7 @@ mod tests {
     /// One in eight seconds is no fault of many: two at once are.
     #[test]
     fn invalid_bodies_are_dear() {
-        let (credit, start) = (Credit::new(4, 20), Instant::now());
+        let (credit, start) = (credit(), Instant::now());
         assert_eq!(credit.was_invalid(PEER, INVALID_BODY, start), None);
         assert!(credit.was_invalid(PEER, INVALID_BODY, start + Duration::from_secs(7)).is_some());
         assert_eq!(credit.was_invalid(OTHER, INVALID_BODY, start), None);
@@ -296,7 +319,7 @@ mod tests {
 
     #[test]
     fn of_what_is_far_so_much_is_checked() {
-        let (credit, now) = (Credit::new(4, 20), Instant::now());
+        let (credit, now) = (credit(), Instant::now());
         credit.stands(View(3), Slot(80), Slot(100));
         let checked = |vote: &Message| (0..1000).filter(|_| credit.is_worth_a_check(PEER, vote, now)).count();
         for near in [vote(0, 1), vote(4, 100)] {

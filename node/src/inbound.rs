@@ -92,8 +92,8 @@ impl<C: Clerk + 'static> Inbound<C> {
                     return;
                 }
                 match self.core.credit.worth(from, Message::glance(&bytes), bytes.len(), now) {
-                    Worth::Some => {}
-                    Worth::None => return self.metrics.refused("late body"),
+                    Worth::Look => {}
+                    Worth::Useless => return self.metrics.refused("late body"),
                     Worth::Unasked => return self.invalid(from, "unasked body", UNASKED_BODY, now),
                 }
                 let message = match Message::decode(&bytes) {

@@ -145,8 +145,7 @@ pub async fn run_wrapped<I: Io + Send + 'static, C: Clerk + 'static>(
 
     let committee = member.committee.clone().with_cache(Arc::new(Proofs::default()));
     let committee = Arc::new(committee.with_client_cache(Arc::new(Proofs::default())));
-    let (core, core_inbox) =
-        core::channel(member.id, member.genesis.replicas().len(), member.genesis.parameters().window);
+    let (core, core_inbox) = core::channel(member.id, member.genesis.replicas().len(), member.genesis.parameters());
     let desk = Arc::new(Desk::new(server.clone(), committee.clone()));
     let clerk = clerk(desk.clone(), &member);
     let post = Post::new(mesh.clone(), metrics.clone());

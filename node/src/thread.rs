@@ -35,11 +35,11 @@ mod tests {
 
     use super::spawn;
     use crate::core::channel;
-    use varangian_crypto::ReplicaId;
+    use varangian_crypto::{Parameters, ReplicaId};
 
     #[test]
     fn a_thread_that_dies_ends_the_process() {
-        let (core, mut inbox) = channel(ReplicaId(0), 4, 256);
+        let (core, mut inbox) = channel(ReplicaId(0), 4, &Parameters::default());
         assert!(spawn("good", &core, || {}).unwrap().join().is_ok());
         assert_eq!(inbox.fatal(), None);
         assert!(spawn("bad", &core, || panic!("on purpose")).unwrap().join().is_err());

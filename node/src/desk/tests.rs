@@ -54,7 +54,7 @@ async fn connected(desk: &Desk, events: &mut Inbox<ClientEvent>) -> (ClientConne
 }
 
 fn ask(desk: &Desk, id: ConnectionId, request: &Request) {
-    let (core, _inbox) = core::channel(HERE, 4, 256);
+    let (core, _inbox) = core::channel(HERE, 4, &Parameters::default());
     let encoded = request.encode();
     let frame = [encoded.head, encoded.body].concat().into();
     handle(desk, &core, &Metrics::new(&[]), ClientEvent::Frame(id, frame));
