@@ -260,8 +260,10 @@ impl<I: Io, C: Clerk> Core<I, C> {
         if self.runner.replica().has_run(&identity) && !self.clerk.desk().may_retry(connection) {
             return self.metrics.refused("too many retries");
         }
-        if let Some(ignored) = self.step(Input::Command(command)) {
-            self.clerk.desk().not_taken(identity, ignored);
+        let large = command.is_large().then(|| Command::clone(&command));
+        match self.step(Input::Command(command)) {
+            Some(ignored) => self.clerk.desk().not_taken(identity, ignored),
+            None => large.iter().for_each(|large| self.shell().post.keep(large)),
         }
     }
 

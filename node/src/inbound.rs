@@ -7,13 +7,15 @@ use crate::core::CoreHandle;
 use crate::credit::{INVALID_BODY, INVALID_MESSAGE, UNASKED_BODY, Worth};
 use crate::desk::{self, Clerk};
 use crate::metrics::Metrics;
+use crate::outbound::Post;
+use crate::shelf::{Gap, Shelf};
 use crate::thread;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use varangian_consensus::{Delivery, Input, Message};
+use varangian_consensus::{Delivery, Input, Message, Note, Wire};
 use varangian_crypto::{Committee, ReplicaId};
 use varangian_net::{ClientEvent, Inbox, Mesh, MeshEvent, MeshInbox};
 
@@ -25,6 +27,10 @@ pub struct Inbound<C> {
     pub core: CoreHandle,
     /// Peers.
     pub mesh: Arc<Mesh>,
+    /// Large commands.
+    pub shelf: Arc<Shelf>,
+    /// Answers to what peers say of them.
+    pub post: Post,
     /// Clients.
     pub clerk: Arc<C>,
     /// Counters.
@@ -91,13 +97,17 @@ impl<C: Clerk + 'static> Inbound<C> {
                     self.metrics.refused("out of credit");
                     return;
                 }
-                match self.core.credit.worth(from, Message::glance(&bytes), bytes.len(), now) {
+                match self.core.credit.worth(from, Wire::glance(&bytes), bytes.len(), now) {
                     Worth::Look => {}
                     Worth::Useless => return self.metrics.refused("late body"),
                     Worth::Unasked => return self.invalid(from, "unasked body", UNASKED_BODY, now),
                 }
-                let message = match Message::decode(&bytes) {
-                    Ok(message) => message,
+                let message = match Wire::decode(&bytes) {
+                    Ok(Wire::Message(message)) => message,
+                    Ok(Wire::Note(note)) => match self.heed(from, note, now) {
+                        Some(message) => message,
+                        None => return,
+                    },
                     Err(error) => {
                         tracing::warn!(%from, %error, "a peer's frame is not a message");
                         return self.invalid(from, "frame", INVALID_MESSAGE, now);
@@ -127,6 +137,29 @@ impl<C: Clerk + 'static> Inbound<C> {
                 }
             }
         }
+    }
+
+    /// Upon a note of a peer: the message that it stands for, if there is one.
+    fn heed(&self, from: ReplicaId, note: Note, now: Instant) -> Option<Message> {
+        self.metrics.received(note.name());
+        match note {
+            Note::Have(name) => self.shelf.heard(from, name),
+            Note::Want(name) => self.post.hand_over(from, &name),
+            Note::Offer(name) => match self.shelf.get(&name) {
+                Some(command) => return Some(Message::Command(command)),
+                None => self.post.tell(from, &Note::Want(name)),
+            },
+            Note::Outline { slot, digest, parts } => match self.shelf.put_together(from, parts, now) {
+                Ok(batch) => return Some(Message::Batch { slot, batch: Arc::new(batch) }),
+                Err(Gap::Missing) => {
+                    let question = Message::FetchBatch { slot, digest };
+                    self.core.credit.asks(from, &question);
+                    self.post.send(from, &question);
+                }
+                Err(Gap::Invalid) => self.invalid(from, "outline", INVALID_MESSAGE, now),
+            },
+        }
+        None
     }
 
     fn invalid(&self, from: ReplicaId, what: &'static str, count: u32, now: Instant) {

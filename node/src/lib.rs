@@ -5,6 +5,7 @@
 //! - [`home`], [`config`], [`peers`]: what is on disk before the first message.
 //! - [`process`]: puts the parts together and takes them down again.
 //! - [`inbound`]: frames from peers, decoded and verified off the core's thread.
+//! - [`shelf`]: large commands, which travel to each replica once.
 //! - [`credit`]: what a peer may cost for nothing.
 //! - [`proofs`]: signatures that were found good before.
 //! - [`desk`]: clients: their commands in, their replies out.
@@ -41,5 +42,6 @@ pub mod proofs;
 pub mod record;
 pub mod repeat;
 pub mod scrape;
+pub mod shelf;
 pub mod shell;
 pub mod thread;

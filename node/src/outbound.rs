@@ -2,13 +2,14 @@
 
 use crate::core::CoreHandle;
 use crate::metrics::Metrics;
+use crate::shelf::Shelf;
 use crate::thread;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use thiserror::Error;
-use varangian_consensus::{Batch, BatchError, Delivery, Encoded, Message, Slot, Vote};
+use varangian_consensus::{Batch, BatchError, Command, Delivery, Encoded, Message, Name, Note, Slot, Vote};
 use varangian_crypto::{Committee, Digest, ReplicaId, Signer, Verify};
 use varangian_net::{Frame, Lane, Mesh, NetError};
 use varangian_runner::sign;
@@ -22,20 +23,54 @@ const READS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Post {
     mesh: Arc<Mesh>,
+    shelf: Arc<Shelf>,
     metrics: Arc<Metrics>,
 }
 
 impl Post {
     /// Over this mesh.
     #[must_use]
-    pub const fn new(mesh: Arc<Mesh>, metrics: Arc<Metrics>) -> Self {
-        Self { mesh, metrics }
+    pub const fn new(mesh: Arc<Mesh>, shelf: Arc<Shelf>, metrics: Arc<Metrics>) -> Self {
+        Self { mesh, shelf, metrics }
     }
 
-    /// To one peer.
+    /// To one peer; a large command by its name, until it is asked for.
     pub fn send(&self, to: ReplicaId, message: &Message) {
-        let (lane, frame) = frame(message);
+        match message {
+            Message::Command(command) if command.is_large() => {
+                self.shelf.offer(to, command);
+                self.tell(to, &Note::Offer(Name::of(command)));
+            }
+            message => self.send_whole(to, message),
+        }
+    }
+
+    fn send_whole(&self, to: ReplicaId, message: &Message) {
+        let (lane, frame) = frame(message.encode(), message.is_bulk());
         self.note(message.name(), self.mesh.send(to, lane, frame));
+    }
+
+    /// A note to one peer.
+    pub fn tell(&self, to: ReplicaId, note: &Note) {
+        let (lane, frame) = frame(note.encode(), note.is_bulk());
+        self.note(note.name(), self.mesh.send(to, lane, frame));
+    }
+
+    /// A client's command that was taken: where it is large, and news, every peer hears that it need not be sent here.
+    pub fn keep(&self, command: &Command) {
+        if command.is_large() && self.shelf.keep(command) {
+            let note = Note::Have(Name::of(command));
+            let (lane, frame) = frame(note.encode(), note.is_bulk());
+            self.note(note.name(), self.mesh.broadcast(lane, frame));
+        }
+    }
+
+    /// The command that a peer was offered and wants.
+    pub fn hand_over(&self, to: ReplicaId, name: &Name) {
+        match self.shelf.wanted(to, name) {
+            Some(command) => self.send_whole(to, &Message::Command(command)),
+            None => self.metrics.refused("want"),
+        }
     }
 
     /// A body or a decided slot to one peer, as it is stored.
@@ -43,10 +78,20 @@ impl Post {
         self.note(name, self.mesh.send(to, Lane::Bulk, Frame::new(message.head, message.body)));
     }
 
-    /// To every peer.
+    /// To every peer; a body without the large commands that the peer has.
     pub fn broadcast(&self, message: &Message) {
-        let (lane, frame) = frame(message);
-        self.note(message.name(), self.mesh.broadcast(lane, frame));
+        let (lane, whole) = frame(message.encode(), message.is_bulk());
+        match message {
+            Message::Batch { slot, batch } if batch.commands().iter().any(Command::is_large) => {
+                for peer in self.mesh.peers() {
+                    match Note::outline(*slot, batch, |name| self.shelf.has(peer, name)) {
+                        Some(outline) => self.tell(peer, &outline),
+                        None => self.note(message.name(), self.mesh.send(peer, lane, whole.clone())),
+                    }
+                }
+            }
+            message => self.note(message.name(), self.mesh.broadcast(lane, whole)),
+        }
     }
 
     /// What cannot be sent is lost, as the network may lose anything; but it should not happen.
@@ -58,10 +103,8 @@ impl Post {
     }
 }
 
-fn frame(message: &Message) -> (Lane, Frame) {
-    let encoded = message.encode();
-    let lane = if message.is_bulk() { Lane::Bulk } else { Lane::Vote };
-    (lane, Frame::new(encoded.head, encoded.body))
+fn frame(encoded: Encoded, is_bulk: bool) -> (Lane, Frame) {
+    (if is_bulk { Lane::Bulk } else { Lane::Vote }, Frame::new(encoded.head, encoded.body))
 }
 
 /// Hands votes to the signing thread. As many wait as the core has cast since the last turn.

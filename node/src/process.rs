@@ -16,6 +16,7 @@ use crate::proofs::Proofs;
 use crate::record::{self, RecordError};
 use crate::repeat;
 use crate::scrape;
+use crate::shelf::Shelf;
 use crate::shell::Shell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -148,7 +149,8 @@ pub async fn run_wrapped<I: Io + Send + 'static, C: Clerk + 'static>(
     let (core, core_inbox) = core::channel(member.id, member.genesis.replicas().len(), member.genesis.parameters());
     let desk = Arc::new(Desk::new(server.clone(), committee.clone()));
     let clerk = clerk(desk.clone(), &member);
-    let post = Post::new(mesh.clone(), metrics.clone());
+    let shelf = Arc::new(Shelf::new(member.genesis.replicas().len(), member.genesis.parameters()));
+    let post = Post::new(mesh.clone(), shelf.clone(), metrics.clone());
     let thread = system("starting a thread");
     let (persister, persisting) =
         persist::spawn(store.clone(), settings.retain_bytes, core.clone(), metrics.clone()).map_err(thread)?;
@@ -172,7 +174,7 @@ pub async fn run_wrapped<I: Io + Send + 'static, C: Clerk + 'static>(
         me: member.id,
         persister,
         signing,
-        post,
+        post: post.clone(),
         reading,
         executing,
         credit: core.credit.clone(),
@@ -190,6 +192,8 @@ pub async fn run_wrapped<I: Io + Send + 'static, C: Clerk + 'static>(
         committee,
         core: core.clone(),
         mesh: mesh.clone(),
+        shelf,
+        post,
         clerk: clerk.clone(),
         metrics: metrics.clone(),
         runtime: Handle::current(),

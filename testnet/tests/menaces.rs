@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -41,7 +42,7 @@ fn enough(name: &str, counters: &Counters) -> bool {
         "many-keys" => acts >= 600 && counters.accepted >= 500,
         "huge" => acts >= 20 && counters.accepted >= 8 && met("invalid") >= 8 && met("rules") >= 4,
         "scans" => acts >= 8 && counters.accepted >= 150,
-        "heavy" => acts >= 4 && counters.accepted >= 400,
+        "heavy" => acts >= 8 && counters.accepted >= 200,
         "slow-reader" => acts >= 4 && met("too slow") >= 2,
         "malformed" => acts >= 60 && met("dismissed") >= 10 && met("handshake refused") >= 5,
         "oversized" => acts >= 16 && met("rules") >= 2 && met("handshake refused") >= 2,
@@ -66,6 +67,21 @@ fn resident(net: &Testnet) -> Vec<u64> {
         text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
     };
     net.ids().into_iter().map(|id| of(net.pid(id).unwrap())).collect()
+}
+
+/// A counter of messages in each replica's metrics.
+fn messages(net: &Testnet, counter: &str) -> Vec<u64> {
+    let addresses =
+        net.dir().running().unwrap().unwrap().replicas.into_values().map(|replica| replica.metrics.unwrap());
+    let of = |address| {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: replica\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(counter));
+        value.map_or(0, |value| value.trim().parse().unwrap())
+    };
+    addresses.map(of).collect()
 }
 
 async fn run(target: &Target, name: &str, seed: u64) -> Menace {
@@ -130,6 +146,11 @@ async fn menaces_move_neither_view_nor_store_nor_process() {
         let views: Vec<_> = status(&net).await.iter().map(|status| status.view).collect();
         assert_eq!(views, before, "{} changes the view", kind.name);
         assert_eq!(net.fallen(), [], "{} ends a process", kind.name);
+        if kind.name == "heavy" {
+            // The first primary names to all others what they have from its clients.
+            let outlines = messages(&net, "varangian_messages_received_total{kind=\"outline\"}");
+            assert!(outlines.iter().skip(1).all(|count| *count > 0), "{outlines:?}");
+        }
     }
     let reached = slow.reached(|counters| enough("slow-writer", counters));
     if tokio::time::timeout(BOUND, reached).await.is_err() {

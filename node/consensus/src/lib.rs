@@ -37,6 +37,7 @@ pub mod replica;
 pub mod tally;
 pub mod types;
 pub mod vote;
+pub mod wire;
 
 mod backlog;
 mod bodies;
@@ -66,3 +67,4 @@ pub use vote::{
     Checkpoint, Commit, CommitCertificate, NewView, PrePrepare, Prepare, PreparedCertificate, StableCheckpoint,
     ViewChange,
 };
+pub use wire::{Name, Note, Part, Wire};

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// ALPN of the traffic among replicas. The number rises with every incompatible change of the frames.
-pub const ALPN_REPLICA: &[u8] = b"varangian/replica/1";
+pub const ALPN_REPLICA: &[u8] = b"varangian/replica/2";
 
 /// ALPN of the traffic between clients and replicas.
 pub const ALPN_CLIENT: &[u8] = b"varangian/client/1";

@@ -202,6 +202,11 @@ impl Mesh {
         Ok(())
     }
 
+    /// All other replicas.
+    pub fn peers(&self) -> impl Iterator<Item = ReplicaId> {
+        self.peers.keys().copied()
+    }
+
     /// Reads nothing that this peer sends before `until`. The connection stays, and what was read already still arrives; QUIC's flow control holds
     /// the peer back, so that it costs nothing meanwhile.
     pub fn unhear(&self, peer: ReplicaId, until: Instant) {

@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use std::sync::LazyLock;
 use varangian_client::protocol::{ReplyFrame, Request, Response};
 use varangian_consensus::{
-    Batch, Checkpoint, ClientWindow, Command, Commit, CommitCertificate, Encoded, Evidence, Message, NewView,
-    NewViewDraft, PrePrepare, Prepare, PreparedCertificate, StableCheckpoint, Status, ViewChange,
+    Batch, Checkpoint, ClientWindow, Command, Commit, CommitCertificate, Encoded, Evidence, Glance, NewView,
+    NewViewDraft, Note, PrePrepare, Prepare, PreparedCertificate, StableCheckpoint, Status, ViewChange, Wire,
 };
 use varangian_crypto::{Committee, Genesis, Signed, Verify, decode, encode};
 use varangian_sim::Options;
@@ -33,10 +33,14 @@ fn bijective<T: BorshSerialize + BorshDeserialize + Debug>(bytes: &[u8]) -> Opti
 
 /// What replicas say to each other, and its proofs.
 pub fn message(bytes: &[u8]) -> bool {
-    let Ok(message) = Message::decode(&Bytes::copy_from_slice(bytes)) else { return false };
-    assert_eq!(whole(&message.encode()), bytes, "another encoding of {message:?}");
-    // Whether it is proved or not: no panic.
-    message.verify(committee()).ok();
+    let Ok(wire) = Wire::decode(&Bytes::copy_from_slice(bytes)) else { return false };
+    assert_eq!(whole(&wire.encode()), bytes, "another encoding of {wire:?}");
+    match wire {
+        // Whether it is proved or not: no panic.
+        Wire::Message(message) => drop(message.verify(committee())),
+        Wire::Note(Note::Outline { slot, .. }) => assert_eq!(Wire::glance(bytes), Glance::Body(slot)),
+        Wire::Note(_) => {}
+    }
     true
 }
 

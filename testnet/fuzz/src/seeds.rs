@@ -9,7 +9,7 @@ use std::rc::Rc;
 use varangian_application::{OperationResult, Outcome, Reply};
 use varangian_client::protocol::{NotTaken, ReplicaStatus, Request, Response};
 use varangian_consensus::evidence::Conflict;
-use varangian_consensus::{Batch, Evidence, Message, NewViewDraft, Prepare, Slot, View};
+use varangian_consensus::{Batch, Encoded, Evidence, Message, Name, NewViewDraft, Note, Part, Prepare, Slot, View};
 use varangian_crypto::{ReplicaId, encode, sha256};
 use varangian_net::identity::Role;
 use varangian_sim::adversary::Attack;
@@ -67,13 +67,16 @@ fn traffic(attack: Option<&str>) -> (Vec<Message>, Vec<Evidence>) {
     (messages, (0..4).flat_map(|id| cluster.evidence(id).to_vec()).collect())
 }
 
-fn whole(message: &Message) -> Vec<u8> {
-    let encoded = message.encode();
-    [encoded.head.as_ref(), encoded.body.as_ref()].concat()
+fn whole(Encoded { head, body }: Encoded) -> Vec<u8> {
+    [head.as_ref(), body.as_ref()].concat()
 }
 
 fn with_kind<T: borsh::BorshSerialize>(kind: u8, value: &T) -> Vec<u8> {
     [&[kind][..], &encode(value)].concat()
+}
+
+fn bodies(messages: &[Message]) -> impl Iterator<Item = &Batch> {
+    messages.iter().filter_map(|message| if let Message::Batch { batch, .. } = message { Some(&**batch) } else { None })
 }
 
 /// For `message`.
@@ -83,7 +86,13 @@ pub fn messages() -> Vec<Vec<u8>> {
     messages.push(Message::Pruned { oldest: Slot(7) });
     messages.push(Message::FetchBatch { slot: Slot(3), digest: sha256("seed", &[]) });
     messages.push(Message::FetchDecided { from: Slot(1), to: Slot(u64::MAX) });
-    messages.iter().map(whole).collect()
+    let commands: Vec<_> = bodies(&messages).flat_map(|batch| batch.commands().to_vec()).take(2).collect();
+    let names: Vec<_> = commands.iter().map(Name::of).collect();
+    let parts = names.iter().copied().map(Part::Named).chain(commands.into_iter().map(Part::Whole)).collect();
+    let outline = Note::Outline { slot: Slot(3), digest: sha256("seed", &[]), parts };
+    let notes = names.into_iter().flat_map(|name| [Note::Have(name), Note::Offer(name), Note::Want(name)]);
+    let notes = notes.chain([outline]).map(|note| whole(note.encode()));
+    messages.iter().map(|message| whole(message.encode())).chain(notes).collect()
 }
 
 /// For `statement`.

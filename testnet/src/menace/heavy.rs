@@ -6,9 +6,9 @@ use super::hand::{Author, Behaviour, Hand, Sending};
 use super::huge::{self, Size};
 
 /// Clients, each with one command in a round.
-const CLIENTS: usize = 64;
+const CLIENTS: usize = 16;
 /// Those among them whose command is heavy by its bytes, in each second round: the others have none in that.
-const LARGE: usize = 8;
+const LARGE: usize = 2;
 
 /// A round to all replicas with each act: full of operations that are nothing, or of bytes.
 #[derive(Debug, Default)]

@@ -152,10 +152,10 @@ pub static MENACES: [Kind; 19] = [
         name: "heavy",
         description: "sends rounds of commands that each fill a batch, of one client each",
         rows: &[29],
-        defence: "what a primary is timed for is counted by its share of a batch",
+        defence: "turns and waits go by shares of a batch; a large command travels to each replica once",
         client: true,
-        rate: 1,
-        most: 4,
+        rate: 2,
+        most: 8,
         play: Play::Commands(|| Box::new(heavy::Heavy::default())),
     },
     Kind {

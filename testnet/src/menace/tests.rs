@@ -376,7 +376,7 @@ fn heavy_commands_fill_a_batch_and_are_of_one_client_each() {
     for (round, sendings) in all.iter().enumerate() {
         let commands: Vec<_> = sendings.iter().map(command).collect();
         let clients: BTreeSet<_> = commands.iter().map(Command::client).collect();
-        assert_eq!((clients.len(), commands.len()), if round % 2 == 0 { (64, 64) } else { (8, 8) });
+        assert_eq!((clients.len(), commands.len()), if round % 2 == 0 { (16, 16) } else { (2, 2) });
         for command in commands {
             assert!(command.check(&committee).is_ok() && keeps_to_its_keys(&command));
             assert!(if round % 2 == 0 {
