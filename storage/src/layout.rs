@@ -60,6 +60,8 @@ impl Layout {
 
     /// Takes the store's lock. It is held until the file is dropped, or the process dies.
     pub(crate) fn lock(&self) -> Result<File, StoreError> {
+        #[cfg(test)]
+        let _settled = crate::tests::BEGINNING.read();
         let path = self.dir.join("lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(StoreError::io("opening", &path))?;

@@ -12,12 +12,16 @@ mod turns;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::RwLock;
 
 use bytes::Bytes;
 use tempfile::TempDir;
 use varangian_crypto::{Digest, ReplicaId};
 
 use crate::{Body, Commit, Execution, Identity, Key, Options, Store, StoreError};
+
+/// A child that begins has all open files until it is another program, locks of other tests' stores among them: no store is opened meanwhile.
+pub(crate) static BEGINNING: RwLock<()> = RwLock::new(());
 
 fn identity() -> Identity {
     Identity { chain_id: Digest::from_bytes([7; 32]), replica: ReplicaId(3) }

@@ -34,12 +34,14 @@ impl Drop for Writer {
 }
 
 fn start(dir: &Path) -> (Writer, impl Iterator<Item = u64> + use<>) {
+    let alone = super::BEGINNING.write().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "tests::process::writer", "--ignored", "--nocapture"])
         .env(DIR, dir)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    drop(alone);
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let turns = lines.filter_map(|line| line.unwrap().split("durable ").nth(1)?.parse().ok());
     (Writer(child), turns)
