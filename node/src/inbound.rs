@@ -89,6 +89,7 @@ impl<C: Clerk + 'static> Inbound<C> {
             }
             MeshEvent::Disconnected(peer, reason) => {
                 tracing::info!(%peer, %reason, "disconnected");
+                self.shelf.left(peer);
                 self.core.disconnected(peer);
             }
             MeshEvent::Frame { from, bytes, .. } => {

@@ -95,6 +95,14 @@ impl Shelf {
         }
     }
 
+    /// `peer` is gone: whoever comes back may have been started again, with nothing.
+    pub fn left(&self, peer: ReplicaId) {
+        if let Some(mut peer) = self.peer(peer) {
+            peer.has.clear();
+            peer.offered.clear();
+        }
+    }
+
     /// Whether `peer` said so lately.
     #[must_use]
     pub fn has(&self, peer: ReplicaId, name: &Name) -> bool {
@@ -258,5 +266,17 @@ mod tests {
         assert!(shelf.has(PEER, &name(0)) && !shelf.has(OTHER, &name(0)));
         shelf.heard(PEER, Name::of(&command(1)));
         assert!(!shelf.has(PEER, &name(0)) && shelf.has(PEER, &name(1)));
+    }
+
+    #[test]
+    fn who_comes_back_may_have_nothing() {
+        let (shelf, one) = (shelf(), command(1));
+        for peer in [PEER, OTHER] {
+            shelf.heard(peer, Name::of(&one));
+            shelf.offer(peer, &one);
+        }
+        shelf.left(PEER);
+        assert_eq!([PEER, OTHER].map(|peer| shelf.has(peer, &Name::of(&one))), [false, true]);
+        assert_eq!([PEER, OTHER].map(|peer| shelf.wanted(peer, &Name::of(&one)).is_some()), [false, true]);
     }
 }
