@@ -75,6 +75,8 @@ struct Pair {
     marginal: Run,
     /// What it costs alone, in cores.
     cores: f64,
+    /// What the sum rose by, in cores.
+    added: f64,
     /// The view at its end.
     view: u64,
 }
@@ -126,14 +128,14 @@ pub async fn run(args: &FloodsArgs) -> anyhow::Result<()> {
             let burn = |cores| burner::start(cores, Duration::from_secs(1) / spec.rate().max(1));
             let (neutral, _) = measure(args, None, burn(cores)?).await?;
             let (marginal, _) = measure(args, None, burn(added)?).await?;
-            runs.push(Pair { clean, attacked, neutral, marginal, cores, view });
+            runs.push(Pair { clean, attacked, neutral, marginal, cores, added, view });
         }
         let of = |what: fn(&Pair) -> f64| median(runs.iter().map(what).collect());
         let line = Line {
             menace: spec.kind().name.to_owned(),
             rate: spec.rate(),
             cores: of(|pair| pair.cores),
-            added: of(|pair| (pair.attacked.replicas - pair.clean.replicas).max(0.0) + pair.attacked.others),
+            added: of(|pair| pair.added),
             clean_p99_ms: of(|pair| pair.clean.row.p99_ms),
             p99_ms: of(|pair| pair.attacked.row.p99_ms),
             neutral_p99_ms: of(|pair| pair.neutral.row.p99_ms),
