@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use varangian_client::protocol::ReplicaStatus;
-use varangian_consensus::{Command, Delivery, Ignored, Input, Millis, Phase, Slot};
+use varangian_consensus::{Command, Delivery, Identity, Ignored, Input, Millis, Phase, Slot};
 use varangian_crypto::{Digest, Parameters, ReplicaId, Verified};
 use varangian_net::ConnectionId;
 use varangian_runner::{Io, Runner, Token};
@@ -240,7 +240,15 @@ impl<I: Io, C: Clerk> Core<I, C> {
                 if let Input::Connected(peer) = &input {
                     self.connected.insert(*peer);
                 }
-                self.step(input);
+                let handed_on = match &input {
+                    Input::Message { delivery: Delivery::Command(command), .. } => Some(command.identity()),
+                    _ => None,
+                };
+                if self.step(input).is_none()
+                    && let Some(identity) = handed_on
+                {
+                    self.keep(&identity);
+                }
             }
             Told::Command(connection, command) => self.command(connection, command),
             Told::Disconnected(peer) => {
@@ -260,10 +268,17 @@ impl<I: Io, C: Clerk> Core<I, C> {
         if self.runner.replica().has_run(&identity) && !self.clerk.desk().may_retry(connection) {
             return self.metrics.refused("too many retries");
         }
-        let large = command.is_large().then(|| Command::clone(&command));
         match self.step(Input::Command(command)) {
             Some(ignored) => self.clerk.desk().not_taken(identity, ignored),
-            None => large.iter().for_each(|large| self.shell().post.keep(large)),
+            None => self.keep(&identity),
+        }
+    }
+
+    /// A command was taken: peers may learn that it is here, if it waits. What had run before does not.
+    fn keep(&mut self, identity: &Identity) {
+        if let Some(command) = self.runner.replica().pool().get(identity).filter(|command| command.is_large()).cloned()
+        {
+            self.shell().post.keep(&command);
         }
     }
 

@@ -113,15 +113,11 @@ impl Credit {
             Glance::Other => return Worth::Look,
             Glance::Decided => (false, false),
             Glance::Body(slot) => {
-                // This replica may be about to enter the next view.
-                let (view, n) = (self.view.load(Relaxed), self.accounts.len() as u64);
-                let leads = |view: u64| view % n == u64::from(peer.0);
                 let is_late = slot.0 <= self.issued.load(Relaxed);
-                let may_propose = leads(view) || leads(view.saturating_add(1));
-                if may_propose && !is_late && slot.0 <= self.last.load(Relaxed) {
+                if self.may_propose(peer) && !is_late && slot.0 <= self.last.load(Relaxed) {
                     return Worth::Look;
                 }
-                (is_late, leads(view))
+                (is_late, self.leads(peer, 0))
             }
         };
         let Some(mut account) = self.account(peer) else { return Worth::Unasked };
@@ -134,6 +130,16 @@ impl Credit {
             (false, _) if is_proposed || account.unasked.take(&self.unasked, kib(bytes), now) => Worth::Useless,
             (false, _) => Worth::Unasked,
         }
+    }
+
+    /// Whether `peer` leads here, or in the next view: this replica may be about to enter that.
+    #[must_use]
+    pub fn may_propose(&self, peer: ReplicaId) -> bool {
+        self.leads(peer, 0) || self.leads(peer, 1)
+    }
+
+    fn leads(&self, peer: ReplicaId, ahead: u64) -> bool {
+        self.view.load(Relaxed).saturating_add(ahead) % self.accounts.len() as u64 == u64::from(peer.0)
     }
 
     /// Whether an honest peer may say so. It asks this replica for what this replica voted for, or proved to be decided: nothing beyond the window, or what it has caught up with.

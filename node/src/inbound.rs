@@ -8,7 +8,7 @@ use crate::credit::{INVALID_BODY, INVALID_MESSAGE, UNASKED_BODY, Worth};
 use crate::desk::{self, Clerk};
 use crate::metrics::Metrics;
 use crate::outbound::Post;
-use crate::shelf::{Gap, Shelf};
+use crate::shelf::Shelf;
 use crate::thread;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -103,18 +103,21 @@ impl<C: Clerk + 'static> Inbound<C> {
                     Worth::Useless => return self.metrics.refused("late body"),
                     Worth::Unasked => return self.invalid(from, "unasked body", UNASKED_BODY, now),
                 }
-                let message = match Wire::decode(&bytes) {
-                    Ok(Wire::Message(message)) => message,
-                    Ok(Wire::Note(note)) => match self.heed(from, note, now) {
-                        Some(message) => message,
-                        None => return,
-                    },
+                let wire = match Wire::decode(&bytes) {
+                    Ok(wire) => wire,
                     Err(error) => {
                         tracing::warn!(%from, %error, "a peer's frame is not a message");
                         return self.invalid(from, "frame", INVALID_MESSAGE, now);
                     }
                 };
-                self.metrics.received(message.name());
+                self.metrics.received(wire.name());
+                let message = match wire {
+                    Wire::Message(message) => message,
+                    Wire::Note(note) => match self.heed(from, note, now) {
+                        Some(message) => message,
+                        None => return,
+                    },
+                };
                 let name = message.name();
                 if !self.core.credit.may_be_honest(&message) {
                     return self.invalid(from, name, INVALID_MESSAGE, now);
@@ -142,7 +145,6 @@ impl<C: Clerk + 'static> Inbound<C> {
 
     /// Upon a note of a peer: the message that it stands for, if there is one.
     fn heed(&self, from: ReplicaId, note: Note, now: Instant) -> Option<Message> {
-        self.metrics.received(note.name());
         match note {
             Note::Have(name) => self.shelf.heard(from, name),
             Note::Want(name) => self.post.hand_over(from, &name),
@@ -151,13 +153,16 @@ impl<C: Clerk + 'static> Inbound<C> {
                 None => self.post.tell(from, &Note::Want(name)),
             },
             Note::Outline { slot, digest, parts } => match self.shelf.put_together(from, parts, now) {
-                Ok(batch) => return Some(Message::Batch { slot, batch: Arc::new(batch) }),
-                Err(Gap::Missing) => {
-                    let question = Message::FetchBatch { slot, digest };
-                    self.core.credit.asks(from, &question);
-                    self.post.send(from, &question);
+                Some(batch) => return Some(Message::Batch { slot, batch: Arc::new(batch) }),
+                None => {
+                    self.metrics.refused("outline");
+                    // What comes late of a former primary is not wanted.
+                    if self.core.credit.may_propose(from) {
+                        let question = Message::FetchBatch { slot, digest };
+                        self.core.credit.asks(from, &question);
+                        self.post.send(from, &question);
+                    }
                 }
-                Err(Gap::Invalid) => self.invalid(from, "outline", INVALID_MESSAGE, now),
             },
         }
         None

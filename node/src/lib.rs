@@ -39,6 +39,7 @@ pub mod peers;
 pub mod persist;
 pub mod process;
 pub mod proofs;
+pub mod recent;
 pub mod record;
 pub mod repeat;
 pub mod scrape;

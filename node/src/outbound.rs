@@ -38,8 +38,10 @@ impl Post {
     pub fn send(&self, to: ReplicaId, message: &Message) {
         match message {
             Message::Command(command) if command.is_large() => {
-                self.shelf.offer(to, command);
-                self.tell(to, &Note::Offer(Name::of(command)));
+                let name = Name::of(command);
+                self.keep(command);
+                self.shelf.offer(to, name);
+                self.tell(to, &Note::Offer(name));
             }
             message => self.send_whole(to, message),
         }
@@ -56,12 +58,19 @@ impl Post {
         self.note(note.name(), self.mesh.send(to, lane, frame));
     }
 
-    /// A client's command that was taken: where it is large, and news, every peer hears that it need not be sent here.
+    /// A command that waits here now: where it is large, and news, every peer hears that it need not be sent here.
     pub fn keep(&self, command: &Command) {
         if command.is_large() && self.shelf.keep(command) {
             let note = Note::Have(Name::of(command));
             let (lane, frame) = frame(note.encode(), note.is_bulk());
             self.note(note.name(), self.mesh.broadcast(lane, frame));
+        }
+    }
+
+    /// This batch runs: none of its commands need be sent any more.
+    pub fn forget(&self, batch: &Batch) {
+        for command in batch.commands().iter().filter(|command| command.is_large()) {
+            self.shelf.forget(&Name::of(command));
         }
     }
 
@@ -78,7 +87,7 @@ impl Post {
         self.note(name, self.mesh.send(to, Lane::Bulk, Frame::new(message.head, message.body)));
     }
 
-    /// To every peer; a body without the large commands that the peer has.
+    /// To every peer; a body without the large commands that the peer has, where these are most of it.
     pub fn broadcast(&self, message: &Message) {
         let (lane, whole) = frame(message.encode(), message.is_bulk());
         match message {

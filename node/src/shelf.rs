@@ -1,97 +1,76 @@
-//! Large commands that came from clients lately, and who else is known to have which: with it a large command need travel to each replica once only
+//! Large commands that wait here, and who else is known to have which: with it a large command need travel to each replica once only
 //! (see [`varangian_consensus::wire`]).
 //!
-//! A memory of so many bytes, and nothing that anybody may rely on: what has been forgotten, by whomever's flood, travels whole.
+//! It holds what the pool took, and shares its bytes, until they have run. Nobody may rely on it: what is not here travels whole.
 
-use std::collections::{HashMap, VecDeque};
+use crate::recent::Recent;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use varangian_consensus::wire::LARGE;
 use varangian_consensus::{Batch, Command, Name, Part};
 use varangian_crypto::{Parameters, ReplicaId};
 use varangian_net::{Bucket, Rate};
 
-/// Commands that a peer is remembered to have.
-const NAMES: usize = 256;
-/// Batches of the largest size that may be put together for one peer in a second: to name a command is cheaper than to copy it.
-const BATCHES: u32 = 64;
+/// Names of one peer that are remembered at most, of what it has and of what it was offered.
+const NAMES: usize = 4096;
+/// What may be put together for one peer out of names, in KiB: to name a command is cheaper than to copy it.
+const NAMED: Rate = Rate { burst: 64 << 10, per_second: 64 << 10 };
 
 /// See the module.
 #[derive(Debug)]
 pub struct Shelf {
     max_batch_bytes: usize,
-    /// Bytes of commands that are held at most.
-    limit: usize,
-    held: Mutex<Held>,
+    held: Mutex<Recent<Command>>,
     peers: Box<[Mutex<Peer>]>,
 }
 
-#[derive(Debug, Default)]
-struct Held {
-    commands: HashMap<Name, Command>,
-    /// The oldest first.
-    order: VecDeque<Name>,
-    bytes: usize,
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Peer {
-    has: VecDeque<Name>,
-    /// What it was offered and has not asked for: here, and not only among what everybody's clients push out.
-    offered: VecDeque<Command>,
-    put_together: Bucket,
-}
-
-/// Why an outline is no body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gap {
-    /// A command that it names is not here; or so much was put together lately that the rest is to come whole.
-    Missing,
-    /// Nobody honest sends it.
-    Invalid,
+    has: Recent<()>,
+    /// What it was offered and has not asked for.
+    offered: Recent<()>,
+    named: Bucket,
 }
 
 impl Shelf {
-    /// For `n` replicas. It holds a pipeline of whole batches; of what each peer was offered two batches.
+    /// For `n` replicas. It holds as much as the pool.
     #[must_use]
     pub fn new(n: usize, parameters: &Parameters) -> Self {
-        let max_batch_bytes = parameters.max_batch_bytes as usize;
-        let pipeline = usize::try_from(parameters.pipeline_depth).unwrap_or(usize::MAX);
-        let limit = pipeline.saturating_mul(max_batch_bytes);
-        Self { max_batch_bytes, limit, held: Mutex::default(), peers: (0..n).map(|_| Mutex::default()).collect() }
+        let limit = usize::try_from(parameters.pool_bytes).unwrap_or(usize::MAX);
+        let names = (limit / LARGE).min(NAMES);
+        let peer = || Peer { has: Recent::new(names), offered: Recent::new(names), named: Bucket::default() };
+        Self {
+            max_batch_bytes: parameters.max_batch_bytes as usize,
+            held: Mutex::new(Recent::new(limit)),
+            peers: (0..n).map(|_| Mutex::new(peer())).collect(),
+        }
     }
 
     /// Holds a command; whether that is news.
     pub fn keep(&self, command: &Command) -> bool {
-        let name = Name::of(command);
-        let mut held = self.held();
-        if held.commands.contains_key(&name) {
-            return false;
+        lock(&self.held).insert(Name::of(command), command.encoded().len(), command.clone())
+    }
+
+    /// This one runs: whoever still wants it wants the slot.
+    pub fn forget(&self, name: &Name) {
+        lock(&self.held).remove(name);
+        for peer in &self.peers {
+            let mut peer = lock(peer);
+            peer.has.remove(name);
+            peer.offered.remove(name);
         }
-        held.bytes += command.encoded().len();
-        held.commands.insert(name, command.clone());
-        held.order.push_back(name);
-        while held.bytes > self.limit
-            && let Some(oldest) = held.order.pop_front()
-        {
-            let gone = held.commands.remove(&oldest);
-            held.bytes -= gone.map_or(0, |gone| gone.encoded().len());
-        }
-        true
     }
 
     /// The command of this name, if it is held.
     #[must_use]
     pub fn get(&self, name: &Name) -> Option<Command> {
-        self.held().commands.get(name).cloned()
+        lock(&self.held).get(name).cloned()
     }
 
     /// `peer` says that it has this one.
     pub fn heard(&self, peer: ReplicaId, name: Name) {
         if let Some(mut peer) = self.peer(peer) {
-            if peer.has.len() == NAMES {
-                peer.has.pop_front();
-            }
-            peer.has.push_back(name);
+            peer.has.insert(name, 1, ());
         }
     }
 
@@ -103,68 +82,60 @@ impl Shelf {
         }
     }
 
-    /// Whether `peer` said so lately.
+    /// Whether `peer` said so.
     #[must_use]
     pub fn has(&self, peer: ReplicaId, name: &Name) -> bool {
         self.peer(peer).is_some_and(|peer| peer.has.contains(name))
     }
 
     /// `peer` is offered this command, and may ask for it once.
-    pub fn offer(&self, peer: ReplicaId, command: &Command) {
-        let Some(mut peer) = self.peer(peer) else { return };
-        peer.offered.retain(|offered| offered != command);
-        peer.offered.push_back(command.clone());
-        let mut bytes: usize = peer.offered.iter().map(|offered| offered.encoded().len()).sum();
-        while bytes > 2 * self.max_batch_bytes
-            && let Some(oldest) = peer.offered.pop_front()
-        {
-            bytes -= oldest.encoded().len();
+    pub fn offer(&self, peer: ReplicaId, name: Name) {
+        if let Some(mut peer) = self.peer(peer) {
+            peer.offered.insert(name, 1, ());
         }
     }
 
-    /// What `peer` asks for, if it was offered that.
+    /// What `peer` asks for, if it was offered that and it is held.
     #[must_use]
     pub fn wanted(&self, peer: ReplicaId, name: &Name) -> Option<Command> {
-        let mut peer = self.peer(peer)?;
-        let place = peer.offered.iter().position(|offered| Name::of(offered) == *name)?;
-        peer.offered.remove(place)
+        self.peer(peer)?.offered.remove(name)?;
+        self.get(name)
     }
 
-    /// The body of these parts, which `peer` sent.
-    ///
-    /// # Errors
-    /// [`Gap`] says what is to be done instead.
-    pub fn put_together(&self, peer: ReplicaId, parts: Vec<Part>, now: Instant) -> Result<Batch, Gap> {
+    /// The body of these parts, which `peer` sent; none if a command is not here, if it would be none, or if so much was put together for this peer lately that the rest is to come whole.
+    #[must_use]
+    pub fn put_together(&self, peer: ReplicaId, parts: Vec<Part>, now: Instant) -> Option<Batch> {
         let mut commands = Vec::with_capacity(parts.len());
-        let mut bytes = 0;
+        let (mut bytes, mut named) = (0, 0);
         for part in parts {
             let command = match part {
                 Part::Whole(command) => command,
-                Part::Named(name) => self.get(&name).ok_or(Gap::Missing)?,
+                Part::Named(name) => {
+                    let command = self.get(&name)?;
+                    named += command.encoded().len();
+                    command
+                }
             };
             bytes += command.encoded().len();
             if bytes > self.max_batch_bytes {
-                return Err(Gap::Invalid);
+                return None;
             }
             commands.push(command);
         }
-        let kib = |bytes: usize| u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        let most = kib(self.max_batch_bytes).saturating_mul(BATCHES);
-        let rate = Rate { burst: most, per_second: most };
-        let may = self.peer(peer).is_some_and(|mut peer| peer.put_together.take(&rate, kib(bytes), now));
-        if !may {
-            return Err(Gap::Missing);
+        let named = u32::try_from(named.div_ceil(1024)).unwrap_or(u32::MAX);
+        if !self.peer(peer)?.named.take(&NAMED, named, now) {
+            return None;
         }
-        Batch::new(commands).ok_or(Gap::Invalid)
-    }
-
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        Batch::new(commands)
     }
 
     fn peer(&self, peer: ReplicaId) -> Option<MutexGuard<'_, Peer>> {
-        self.peers.get(peer.index()).map(|peer| peer.lock().unwrap_or_else(PoisonError::into_inner))
+        self.peers.get(peer.index()).map(lock)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -180,31 +151,35 @@ mod tests {
     const OTHER: ReplicaId = ReplicaId(2);
     const KIB: usize = 1024;
 
-    fn command(sequence: u64) -> Command {
+    fn sized(sequence: u64, bytes: usize) -> Command {
         let context = Context { chain_id: Digest::ZERO, epoch: 0 };
-        Command::sign(&SigningKey::from_seed([7; 32]), &context, sequence, &[vec![1_u8; 20 * KIB]]).unwrap()
+        Command::sign(&SigningKey::from_seed([7; 32]), &context, sequence, &[vec![1_u8; bytes]]).unwrap()
+    }
+
+    fn command(sequence: u64) -> Command {
+        sized(sequence, 20 * KIB)
+    }
+
+    fn name(sequence: u64) -> Name {
+        Name::of(&command(sequence))
     }
 
     /// Four commands fill a batch, eight the shelf.
     fn shelf() -> Shelf {
-        let parameters = Parameters { max_batch_bytes: 84 * KIB as u32, pipeline_depth: 2, ..Parameters::default() };
+        let parameters =
+            Parameters { max_batch_bytes: 84 * KIB as u32, pool_bytes: 168 * KIB as u64, ..Parameters::default() };
         Shelf::new(4, &parameters)
     }
 
-    fn named(sequence: u64) -> Part {
-        Part::Named(Name::of(&command(sequence)))
-    }
-
     #[test]
-    fn the_oldest_gives_way() {
+    fn it_holds_as_much_as_the_pool() {
         let shelf = shelf();
         for sequence in 1..=10 {
             assert!(shelf.keep(&command(sequence)));
             assert!(!shelf.keep(&command(sequence)), "no news");
         }
-        let held: Vec<_> = (1..=10).filter(|sequence| shelf.get(&Name::of(&command(*sequence))).is_some()).collect();
+        let held: Vec<_> = (1..=10).filter(|sequence| shelf.get(&name(*sequence)).is_some()).collect();
         assert_eq!(held, [3, 4, 5, 6, 7, 8, 9, 10]);
-        assert!(shelf.held().bytes <= shelf.limit && shelf.held().order.len() == 8);
     }
 
     #[test]
@@ -213,70 +188,77 @@ mod tests {
         let batch = Batch::new((1..=3).map(command).collect()).unwrap();
         for sequence in [1, 3] {
             receiver.keep(&command(sequence));
-            sender.heard(PEER, Name::of(&command(sequence)));
+            sender.heard(PEER, name(sequence));
         }
         assert_eq!(Note::outline(Slot(1), &batch, |name| sender.has(OTHER, name)), None);
         let outline = Note::outline(Slot(1), &batch, |name| sender.has(PEER, name));
         let Some(Note::Outline { parts, .. }) = outline else { panic!("an outline") };
-        assert_eq!(receiver.put_together(PEER, parts, now), Ok(batch));
-        assert_eq!(receiver.put_together(PEER, vec![named(1), named(2)], now), Err(Gap::Missing));
-        assert_eq!(receiver.put_together(PEER, vec![], now), Err(Gap::Invalid));
+        assert_eq!(receiver.put_together(PEER, parts.clone(), now), Some(batch));
+        receiver.forget(&name(3));
+        assert_eq!(receiver.put_together(PEER, parts, now), None, "one is missing");
+        assert_eq!(receiver.put_together(PEER, vec![], now), None);
     }
 
     /// A name is two hundred times smaller than what it names.
     #[test]
     fn so_much_is_put_together_of_one_peer_and_no_more() {
-        let (shelf, now) = (shelf(), Instant::now());
-        shelf.keep(&command(1));
-        let full = || vec![named(1), named(1), named(1), named(1)];
-        assert_eq!(shelf.put_together(PEER, [full(), full()].concat(), now), Err(Gap::Invalid), "no batch");
-        let done = |peer, now| (0..1000).filter(|_| shelf.put_together(peer, full(), now).is_ok()).count();
-        assert_eq!((done(PEER, now), done(OTHER, now)), (66, 66));
-        assert_eq!(shelf.put_together(PEER, full(), now), Err(Gap::Missing), "it is to come whole");
-        assert_eq!(done(PEER, now + Duration::from_secs(1)), 66);
+        let shelf = Shelf::new(4, &Parameters::default());
+        let (big, now) = (sized(1, (1 << 20) - 1024), Instant::now());
+        shelf.keep(&big);
+        let full = || vec![Part::Named(Name::of(&big))];
+        assert_eq!(shelf.put_together(PEER, [full(), full()].concat(), now), None, "no batch");
+        let done = |peer, now| (0..1000).filter(|_| shelf.put_together(peer, full(), now).is_some()).count();
+        assert_eq!((done(PEER, now), done(OTHER, now)), (64, 64));
+        assert_eq!(shelf.put_together(PEER, full(), now), None, "it is to come whole");
+        assert!(
+            shelf.put_together(PEER, vec![Part::Whole(big.clone())], now).is_some(),
+            "what comes whole costs its sender"
+        );
+        assert_eq!(done(PEER, now + Duration::from_secs(1)), 64);
     }
 
     #[test]
     fn what_was_offered_is_handed_over_once_and_to_nobody_else() {
         let shelf = shelf();
-        let wanted = |peer, sequence| shelf.wanted(peer, &Name::of(&command(sequence))).is_some();
-        shelf.offer(PEER, &command(1));
-        shelf.offer(PEER, &command(1));
-        shelf.keep(&command(2));
-        assert!(!wanted(OTHER, 1) && !wanted(PEER, 2));
-        assert!(wanted(PEER, 1) && !wanted(PEER, 1));
-        shelf.offer(PEER, &command(1));
-        for sequence in 10..30 {
+        let wanted = |peer, sequence| shelf.wanted(peer, &name(sequence)).is_some();
+        for sequence in [1, 2] {
             shelf.keep(&command(sequence));
         }
-        assert!(wanted(PEER, 1), "no flood of others takes it");
-        for sequence in 1..=10 {
-            shelf.offer(PEER, &command(sequence));
-        }
-        assert_eq!((1..=10).filter(|sequence| wanted(PEER, *sequence)).count(), 8, "two batches");
-    }
-
-    #[test]
-    fn of_what_a_peer_has_the_last_is_remembered() {
-        let shelf = shelf();
-        let name = |number: u8| Name { digest: Digest::from_bytes([number; 32]), ..Name::of(&command(1)) };
-        for number in 0..=255 {
-            shelf.heard(PEER, name(number));
-        }
-        assert!(shelf.has(PEER, &name(0)) && !shelf.has(OTHER, &name(0)));
-        shelf.heard(PEER, Name::of(&command(1)));
-        assert!(!shelf.has(PEER, &name(0)) && shelf.has(PEER, &name(1)));
+        shelf.offer(PEER, name(1));
+        shelf.offer(PEER, name(1));
+        shelf.offer(PEER, name(3));
+        assert!(!wanted(OTHER, 1) && !wanted(PEER, 2) && !wanted(PEER, 3));
+        assert!(wanted(PEER, 1) && !wanted(PEER, 1));
+        shelf.offer(PEER, name(1));
+        assert!(wanted(PEER, 1));
     }
 
     #[test]
     fn who_comes_back_may_have_nothing() {
-        let (shelf, one) = (shelf(), command(1));
+        let shelf = shelf();
+        shelf.keep(&command(1));
         for peer in [PEER, OTHER] {
-            shelf.heard(peer, Name::of(&one));
-            shelf.offer(peer, &one);
+            shelf.heard(peer, name(1));
+            shelf.offer(peer, name(1));
         }
         shelf.left(PEER);
-        assert_eq!([PEER, OTHER].map(|peer| shelf.has(peer, &Name::of(&one))), [false, true]);
-        assert_eq!([PEER, OTHER].map(|peer| shelf.wanted(peer, &Name::of(&one)).is_some()), [false, true]);
+        assert_eq!([PEER, OTHER].map(|peer| shelf.has(peer, &name(1))), [false, true]);
+        assert_eq!([PEER, OTHER].map(|peer| shelf.wanted(peer, &name(1)).is_some()), [false, true]);
+    }
+
+    #[test]
+    fn what_runs_is_forgotten_by_all() {
+        let shelf = shelf();
+        for sequence in [1, 2] {
+            shelf.keep(&command(sequence));
+            shelf.heard(PEER, name(sequence));
+            shelf.offer(OTHER, name(sequence));
+        }
+        shelf.forget(&name(1));
+        let known = |sequence| {
+            let name = name(sequence);
+            (shelf.get(&name).is_some(), shelf.has(PEER, &name), shelf.wanted(OTHER, &name).is_some())
+        };
+        assert_eq!((known(1), known(2)), ((false, false, false), (true, true, true)));
     }
 }

@@ -93,6 +93,9 @@ impl Io for Shell {
     }
 
     fn execute(&mut self, execution: Execution) {
+        if let Some(batch) = &execution.batch {
+            self.post.forget(batch);
+        }
         self.executing.execute(execution);
     }
 

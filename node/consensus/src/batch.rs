@@ -66,7 +66,11 @@ impl Batch {
         for command in &commands {
             body.extend_from_slice(command.encoded());
         }
-        Some(Self { digest: digest(&commands), commands, encoded: Bytes::from(body) })
+        let encoded = Bytes::from(body);
+        // Whatever they came in need not be kept for them.
+        let mut rest = encoded.clone();
+        let commands: Vec<_> = commands.into_iter().map(|command| command.moved(&mut rest)).collect();
+        Some(Self { digest: digest(&commands), commands, encoded })
     }
 
     /// Decodes a body in place.

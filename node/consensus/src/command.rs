@@ -157,6 +157,19 @@ impl Command {
         Ok(Self { client, sequence, operations, digest, signature: Signature::from_bytes(signature), encoded })
     }
 
+    /// The same command, its bytes those at the front of `bytes`, which are taken off.
+    pub(crate) fn moved(self, bytes: &mut Bytes) -> Self {
+        let encoded = bytes.split_to(self.encoded.len());
+        debug_assert_eq!(encoded, self.encoded, "the same bytes elsewhere");
+        Self { encoded, ..self }
+    }
+
+    /// The same command in bytes of its own: whatever it came in need not be kept for it.
+    pub(crate) fn apart(self) -> Self {
+        let encoded = Bytes::copy_from_slice(&self.encoded);
+        Self { encoded, ..self }
+    }
+
     /// Who signed it.
     #[must_use]
     pub const fn client(&self) -> ClientKey {

@@ -118,6 +118,12 @@ impl Pool {
         Ok(())
     }
 
+    /// The command of this identity, if it waits or is proposed.
+    #[must_use]
+    pub fn get(&self, identity: &Identity) -> Option<&Command> {
+        self.entries.get(identity).map(|entry| &entry.command)
+    }
+
     /// Forgets a command: its outcome is decided.
     pub fn remove(&mut self, identity: &Identity) {
         self.unstage(identity);

@@ -7,6 +7,7 @@
 //! - The accepted NEW-VIEW is durable before the first vote in its view.
 
 use crate::backlog::Backlog;
+use crate::client_table::Outcome;
 use crate::effect::{Alarm, Effect, Ignored, NewViewDraft, Record, Vote};
 use crate::evidence::{Conflict, Evidence};
 use crate::message::Message;
@@ -338,9 +339,10 @@ impl Replica {
             }
         }
         for command in commands {
-            if self.clients.outcome(&command.identity()) == crate::client_table::Outcome::None {
-                // Known already, or its client's share is used up: then the client's own retry brings it back.
-                self.pool.insert(command, Source::Client, self.role(), &self.config).ok();
+            let identity = command.identity();
+            if self.clients.outcome(&identity) == Outcome::None && self.pool.get(&identity).is_none() {
+                // Or its client's share is used up: then the client's own retry brings it back.
+                self.pool.insert(command.apart(), Source::Client, self.role(), &self.config).ok();
             }
         }
     }

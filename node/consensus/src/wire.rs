@@ -3,7 +3,7 @@
 //! A client may send a command to several replicas. If it is large, a backup that hands it on and a primary that proposes it need not send it to one who has it:
 //!
 //! - who has one from its client says so ([`Note::Have`]);
-//! - a body names the commands that its receiver has said to have ([`Note::Outline`]);
+//! - a body names the commands that its receiver has said to have, where these are half of it or more ([`Note::Outline`]);
 //! - a backup hands one on by its name ([`Note::Offer`]), and whole to a primary that asks for it ([`Note::Want`]).
 //!
 //! The core hears nothing of it: an outline becomes the body, and an offer the command, that it stands for. None of it is believed: what cannot be put together is
@@ -110,22 +110,26 @@ impl Note {
         }
     }
 
-    /// The outline of a body for one who `has` some of its large commands; `None` if that is none of them.
+    /// The outline of a body for one who `has` large commands of it; `None` if these are less than half of it: the whole body is the same bytes for
+    /// everybody, and an outline is one receiver's.
     #[must_use]
     pub fn outline(slot: Slot, batch: &Batch, has: impl Fn(&Name) -> bool) -> Option<Self> {
-        let part = |command: &Command| {
-            let name = Name::of(command);
-            if command.is_large() && has(&name) { Part::Named(name) } else { Part::Whole(command.clone()) }
-        };
-        let parts: Vec<_> = batch.commands().iter().map(part).collect();
-        let names_one = parts.iter().any(|part| matches!(part, Part::Named(_)));
-        names_one.then(|| Self::Outline { slot, digest: *batch.digest(), parts })
+        let named = |command: &Command| Some(Name::of(command)).filter(|name| command.is_large() && has(name));
+        let names: Vec<Option<Name>> = batch.commands().iter().map(named).collect();
+        let both = || batch.commands().iter().zip(names.iter().copied());
+        let bytes: usize = both().filter(|(_, name)| name.is_some()).map(|(command, _)| command.encoded().len()).sum();
+        if bytes < batch.encoded().len().div_ceil(2) {
+            return None;
+        }
+        let parts =
+            both().map(|(command, name)| name.map_or_else(|| Part::Whole(command.clone()), Part::Named)).collect();
+        Some(Self::Outline { slot, digest: *batch.digest(), parts })
     }
 
-    /// As [`Message::is_bulk`].
+    /// As [`Message::is_bulk`]. An offer keeps its place among the commands that are handed on.
     #[must_use]
     pub const fn is_bulk(&self) -> bool {
-        matches!(self, Self::Outline { .. })
+        matches!(self, Self::Offer(_) | Self::Outline { .. })
     }
 
     /// The canonical bytes: one byte of kind, then what it says.
@@ -136,7 +140,11 @@ impl Note {
             Self::Offer(name) => (OFFER, encode(name)),
             Self::Want(name) => (WANT, encode(name)),
             Self::Outline { slot, digest, parts } => {
-                let mut body = encode(&(*slot, *digest));
+                let whole =
+                    |part: &Part| if let Part::Whole(command) = part { command.encoded().len() } else { NAME_BYTES };
+                let length = parts.iter().map(|part| 1 + whole(part)).sum::<usize>();
+                let mut body = Vec::with_capacity(SLOT_BYTES + DIGEST_BYTES + length);
+                body.extend_from_slice(&encode(&(*slot, *digest)));
                 for part in parts {
                     match part {
                         Part::Whole(command) => {
@@ -182,6 +190,24 @@ fn take(rest: &mut Bytes, length: usize) -> Result<Bytes, MessageError> {
 }
 
 impl Wire {
+    /// Its name, as logs and metrics have it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Message(message) => message.name(),
+            Self::Note(note) => note.name(),
+        }
+    }
+
+    /// As [`Message::is_bulk`].
+    #[must_use]
+    pub const fn is_bulk(&self) -> bool {
+        match self {
+            Self::Message(message) => message.is_bulk(),
+            Self::Note(note) => note.is_bulk(),
+        }
+    }
+
     /// Decodes one frame; commands stay slices of it.
     ///
     /// # Errors
@@ -244,6 +270,7 @@ mod tests {
         let expected = [Part::Whole(small.clone()), Part::Whole(one.clone()), Part::Named(Name::of(other))];
         assert_eq!(parts, expected);
         assert_eq!(Note::outline(Slot(5), &batch, |name| *name == Name::of(small)), None, "small ones just go along");
+        assert_eq!(Note::outline(Slot(5), &batch, |name| *name == Name::of(one)), None, "a third of it");
     }
 
     #[test]

@@ -1,81 +1,12 @@
 //! What `varangian` says when it cannot start or check, and the exit code that says it to machines.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "refusals/evidence.rs"]
-mod evidence;
-
+use super::{refused, running, says, start, world};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use varangian::home::Home;
+use std::process::Stdio;
 use varangian_client::identity;
-use varangian_crypto::{Clients, Genesis, Member, Parameters, ReplicaId};
-
-struct World {
-    dir: tempfile::TempDir,
-    genesis: Genesis,
-}
-
-/// Homes of four replicas; only the first is complete.
-fn world(name: &str) -> World {
-    let dir = tempfile::tempdir().unwrap();
-    let member = |id: u16| {
-        let (consensus, network) = Home::new(dir.path().join(format!("r{id}"))).make_keys().unwrap();
-        Member {
-            id: ReplicaId(id),
-            name: format!("r{id}"),
-            consensus_key: consensus.replica_key(),
-            network_key: network.network_key(),
-        }
-    };
-    let members = (0..4).map(member).collect();
-    let genesis = Genesis::new(name.into(), Parameters::default(), members, Clients::Open { maximum: 10 }).unwrap();
-    let world = World { dir, genesis };
-    world.home(0).init(&world.genesis).unwrap();
-    world
-}
-
-impl World {
-    fn home(&self, id: u16) -> Home {
-        Home::new(self.dir.path().join(format!("r{id}")))
-    }
-
-    /// Starts replica 0 and expects it to end: exit code and what it says.
-    fn refused(&self, settings: &[&str]) -> (i32, String) {
-        refused(self.home(0).root(), settings)
-    }
-}
-
-fn start(home: &Path, settings: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_varangian"));
-    command.args(["start", "--json", "--home"]).arg(home).args(settings.iter().flat_map(|setting| ["--set", setting]));
-    command
-}
-
-fn refused(home: &Path, settings: &[&str]) -> (i32, String) {
-    let output = start(home, settings).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    (output.status.code().unwrap(), said)
-}
-
-/// Starts it and waits until it says that it listens.
-fn running(home: &Path) -> Child {
-    let mut child = start(home, &[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("\"event\":\"listening\""), "{line}");
-    child
-}
-
-#[track_caller]
-fn says(found: (i32, String), code: i32, words: &[&str]) {
-    assert_eq!(found.0, code, "{}", found.1);
-    for word in words {
-        assert!(found.1.contains(word), "`{word}` is not in: {}", found.1);
-    }
-}
 
 #[test]
 fn a_missing_home_is_named() {
@@ -100,7 +31,7 @@ fn a_foreign_store_is_refused() {
 #[test]
 fn a_store_in_use_is_refused_and_its_user_goes_on() {
     let world = world("test");
-    let mut child = running(world.home(0).root());
+    let (mut child, _) = running(world.home(0).root());
     says(world.refused(&[]), 3, &["process"]);
     assert!(child.try_wait().unwrap().is_none());
     child.kill().unwrap();

@@ -188,7 +188,7 @@ fn a_file_that_is_missing_is_named() {
 #[test]
 fn a_running_replica_is_left_alone() {
     let case = case(2);
-    let mut child = running(case.world.home(0).root());
+    let (mut child, _) = running(case.world.home(0).root());
     says(case.export(), 3, &["process"]);
     assert!(!case.file.exists());
     child.kill().unwrap();
