@@ -11,6 +11,8 @@ pub mod burner;
 pub mod floods;
 pub mod recovery;
 
+mod looker;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -30,7 +32,7 @@ pub struct RobustnessArgs {
 enum What {
     /// Throughput with one malicious replica of four, over throughput with none
     #[command(
-        after_help = "Examples:\n  varangian-testnet robustness attacks\n  varangian-testnet robustness attacks --role primary --seconds 60 --pairs 1 slow late\n\nRuns of each attack and clean runs follow each other; a share is of the clean runs around it, a row the median of the pairs."
+        after_help = "Examples:\n  varangian-testnet robustness attacks\n  varangian-testnet robustness attacks --role primary --seconds 60 --pairs 1 slow late\n  varangian-testnet robustness attacks --role next\n\nRuns of each attack and clean runs follow each other; a share is of the clean runs around it, a row the median of the pairs."
     )]
     Attacks(attacks::AttacksArgs),
     /// From a primary's death to the next commit

@@ -1,7 +1,7 @@
 //! Throughput with one malicious replica of four over throughput with none.
 //!
 //! All replicas share one machine, so what the attacker itself computes is missing to the others: how much that is stands beside its share. So does how often it struck:
-//! who only lies where it leads, or where views change, has nothing to strike at as a backup while nobody is deposed.
+//! who only lies where it leads, or where views change, has nothing to strike at as a backup while nobody is deposed; for those there is [`Role::Next`].
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use varangian_crypto::ReplicaId;
 use varangian_sim::adversary::{ATTACKS, Kind, Plan};
 
+use super::looker::Looker;
 use super::{at_least_one, median, steady};
 use crate::bench::row::{self, Row};
 use crate::bench::usage::Usage;
@@ -20,10 +22,13 @@ use crate::up::spinner;
 
 /// Runs with an attack between two without.
 const BETWEEN: usize = 4;
+/// Slots that are executed before the first primary stands still: certificates to lie about.
+const AT_WORK: u64 = 32;
+
 /// See the module.
 #[derive(Debug, Args)]
 pub struct AttacksArgs {
-    /// Attacks, `NAME@TRIGGER` and joined by `+` as elsewhere [default: each of the list]
+    /// Attacks, `NAME@TRIGGER` and joined by `+` as elsewhere [default: each of the list; with `--role next` those that are about view changes]
     attacks: Vec<String>,
     /// Who attacks
     #[arg(long, value_enum, default_value = "backup")]
@@ -47,8 +52,10 @@ pub struct AttacksArgs {
 enum Role {
     /// One that does not lead, and would be the last to
     Backup,
-    /// The first primary, from the first command on; one that lies in view changes is silent in its view, so that there is one
+    /// The first primary, from the first command on
     Primary,
+    /// The one that leads after the first: in every run, clean ones too, the first primary stands still until others ask for the next view
+    Next,
 }
 
 /// One run.
@@ -56,7 +63,7 @@ struct Run {
     row: Row,
     /// Cores that the attacker used beyond what the others did on average.
     excess: f64,
-    /// How often the attack struck.
+    /// How often the attack struck; of several joined, the one that did so least.
     strikes: u64,
 }
 
@@ -82,15 +89,19 @@ impl Role {
         match self {
             Self::Backup => 3,
             Self::Primary => 0,
+            Self::Next => 1,
         }
     }
 
-    fn attack(self, kind: &Kind) -> String {
-        if self == Self::Primary && kind.is_about_view_changes() {
-            format!("{}+silent@view=0", kind.name)
-        } else {
-            kind.name.to_owned()
-        }
+    /// The attacks that have something to strike at.
+    fn attacks(self) -> impl Iterator<Item = String> {
+        let apt = move |kind: &&Kind| self != Self::Next || kind.is_about_view_changes();
+        ATTACKS.iter().filter(apt).map(|kind| kind.name.to_owned())
+    }
+
+    /// Seconds of work that are not measured. Whoever leads is measured from the beginning: what it costs to be rid of it is part of the figure.
+    fn warmup(self, seconds: u64) -> Duration {
+        Duration::from_secs(if self == Self::Backup { seconds } else { 0 })
     }
 }
 
@@ -99,11 +110,8 @@ impl Role {
 /// # Errors
 /// If a network does not come up or falls.
 pub async fn run(args: &AttacksArgs) -> anyhow::Result<()> {
-    let attacks: Vec<String> = if args.attacks.is_empty() {
-        ATTACKS.iter().map(|kind| args.role.attack(kind)).collect()
-    } else {
-        args.attacks.clone()
-    };
+    let attacks: Vec<String> =
+        if args.attacks.is_empty() { args.role.attacks().collect() } else { args.attacks.clone() };
     for attack in &attacks {
         Plan::parse(attack)?;
     }
@@ -172,20 +180,34 @@ impl Line {
 async fn measure(args: &AttacksArgs, attack: Option<&String>) -> anyhow::Result<Run> {
     let attacks = attack.map(|attack| (args.role.replica(), attack.clone())).into_iter().collect();
     let (mut net, _files) = Testnet::scratch(&attacks).await?;
-    // As primary it is measured from the beginning: what it costs to be rid of it is part of the figure.
-    let warmup = if args.role == Role::Primary { 0 } else { args.warmup };
-    let load = Load { warmup: Duration::from_secs(warmup), ..steady() };
+    let load = Load { warmup: args.role.warmup(args.warmup), ..steady() };
     let pids: Vec<u32> = net.ids().into_iter().filter_map(|id| net.pid(id)).collect();
     let cores = || -> anyhow::Result<Vec<Usage>> { pids.iter().map(|pid| Usage::of(&[*pid])).collect() };
     let (began, before) = (Instant::now(), cores()?);
-    let row = row::measure(&net.network()?, &pids, &load, Duration::from_secs(args.seconds)).await?;
+    let network = net.network()?;
+    let working = row::measure(&network, &pids, &load, Duration::from_secs(args.seconds));
+    let row = match args.role {
+        Role::Next => tokio::try_join!(working, change_views(&mut net))?.0,
+        Role::Backup | Role::Primary => working.await?,
+    };
     let (seconds, after) = (began.elapsed().as_secs_f64(), cores()?);
     net.stop().await?;
-    let strikes = net.strikes().await?.into_values().flat_map(BTreeMap::into_values).sum();
+    let strikes = net.strikes().await?.into_values().flat_map(BTreeMap::into_values).min().unwrap_or(0);
     let used: Vec<f64> =
         before.into_iter().zip(after).map(|(before, after)| (after - before).cpu.as_secs_f64() / seconds).collect();
     let excess = excess(&used, usize::from(args.role.replica()));
     Ok(Run { row, excess, strikes })
+}
+
+/// The first primary stands still until somebody asks for the next view, and goes on: with it there are enough to change views, whatever the attacker does.
+async fn change_views(net: &mut Testnet) -> anyhow::Result<()> {
+    const FIRST: ReplicaId = ReplicaId(0);
+    let looker = Looker::new(&net.network()?)?;
+    looker.until(|rows| rows.len() == net.ids().len() && rows.iter().all(|row| row.executed >= AT_WORK)).await?;
+    net.pause(FIRST)?;
+    let asked = looker.until(|rows| rows.iter().any(|row| row.replica > Role::Next.replica() && row.view > 0)).await;
+    net.resume(FIRST)?;
+    asked.map(drop)
 }
 
 /// What one uses beyond the others' mean.
@@ -200,7 +222,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::{Role, excess};
-    use varangian_sim::adversary::{ATTACKS, Plan};
+    use varangian_sim::adversary::ATTACKS;
 
     #[test]
     fn what_one_uses_stands_beside_the_others_mean() {
@@ -208,16 +230,14 @@ mod tests {
         assert!((excess(&[0.2, 0.2], 0)).abs() < 1e-9);
     }
 
-    /// Whoever lies in view changes takes care that there is one.
     #[test]
-    fn each_attack_can_be_played_in_each_role() {
-        for kind in &ATTACKS {
-            for role in [Role::Backup, Role::Primary] {
-                Plan::parse(&role.attack(kind)).unwrap();
-            }
+    fn who_leads_next_plays_what_is_about_view_changes() {
+        let [backup, primary, next] =
+            [Role::Backup, Role::Primary, Role::Next].map(|role| role.attacks().collect::<Vec<_>>());
+        assert_eq!((backup.len(), primary.len()), (ATTACKS.len(), ATTACKS.len()));
+        for name in ["hide-prepared", "drop-slot", "pre-empt"] {
+            assert!(next.contains(&name.to_owned()), "{name}");
         }
-        let storm = ATTACKS.iter().find(|kind| kind.name == "view-storm").unwrap();
-        assert_eq!(Role::Primary.attack(storm), "view-storm+silent@view=0");
-        assert_eq!(Role::Backup.attack(storm), "view-storm");
+        assert!(!next.contains(&"slow".to_owned()));
     }
 }
