@@ -6,7 +6,7 @@
 //!   take of batches: of heavier commands fewer are ordered by anybody. Normal is the better of what this reign has shown and of the lower median of the last reigns of other primaries.
 //! - It also does if they waited for longer than an honest primary needs (`T / 8`, or 4 times what it takes from this backup's own vote to the slot's order), and
 //!   nobody else has reigned yet and no batch was half full; and if one did, and more others went before it than fair turns allow: `n * A` beyond the batches that may wait.
-//! - What is missing is a debt; a window that is served in full pays a third of a window back. A debt of 8 windows ends the view, as a time-out does, and of 16 where nobody else has reigned yet.
+//! - What is missing is a debt; a window that is served in full pays a quarter of a window back. A debt of 8 windows ends the view, as a time-out does, and of 16 where nobody else has reigned yet.
 //! - Each view that ends in debt doubles the debt that ends the next one; calm halves it again. So where everybody is slow, views soon stay.
 //!
 //! `f` faulty primaries cannot move a median of all beyond what honest ones have shown, and `f` faulty backups move no view. A replica does not judge where it
@@ -28,8 +28,8 @@ const WHOLE: u64 = 1000;
 const PROOF: u64 = 8 * WHOLE;
 /// Doublings of the proof where nobody else has reigned yet: what is slow may be the machine, and nothing tells it apart.
 const DOUBT: u32 = 1;
-/// What a window pays back that is served in full: nobody can owe every fourth window and stay.
-const PAYBACK: u64 = WHOLE / 3;
+/// What a window pays back that is served in full: nobody can owe every fifth window and stay.
+const PAYBACK: u64 = WHOLE / 4;
 /// Doublings of the proof at most.
 const MAX_PATIENCE: u32 = 6;
 /// Windows without debt that halve the proof, times what it was doubled by.

@@ -54,6 +54,7 @@ shipped! {
     "power-loss-while-a-primary-lies",
     "rolling-restart-over-regions",
     "full-disk-beside-a-liar",
+    "stormers-alone",
     "two-attacks-of-one",
     "turned-and-healed",
     "three-kinds-of-faulty",
@@ -85,7 +86,7 @@ const STANDS_FOR: [(&str, Model); 10] = [
 ];
 
 /// Attacks that cannot be played here without leaving a proof. Of the others it depends on who hears what.
-const SURELY_PROVED: [&str; 10] = [
+const SURELY_PROVED: [&str; 14] = [
     "equivocate",
     "equivocate-other",
     "equivocate-one",
@@ -96,6 +97,10 @@ const SURELY_PROVED: [&str; 10] = [
     "two-checkpoints",
     "two-new-views",
     "false-prepared",
+    "huge-max",
+    "two-view-changes",
+    "drop-slot",
+    "null-slot",
 ];
 
 /// What the scenarios begin with that are made of the list of attacks, one of each.
@@ -121,9 +126,10 @@ enum Story {
 }
 
 /// Attacks to which something else must happen than to the others of their kind.
-const STORIES: [(&str, Story); 14] = [
+const STORIES: [(&str, Story); 15] = [
     ("slow", Story::Slow),
     ("slow-edge", Story::Slow),
+    ("slow-some", Story::Slow),
     ("small-batches", Story::Slow),
     ("recant", Story::Returning),
     ("censor", Story::Deposed),
@@ -138,6 +144,8 @@ const STORIES: [(&str, Story); 14] = [
     ("stale-answers", Story::Laggard),
 ];
 
+/// While a primary is unfair, the 99th percentile of the client that waits longest, in milliseconds: four time-outs.
+const UNFAIR_P99_MS: u64 = 2000;
 /// Of a clean run's operations, so many must be acknowledged while a primary tries to be slow.
 const FLOOR: f64 = 0.7;
 
@@ -214,6 +222,7 @@ fn of_attack(kind: &Kind) -> Scenario {
         step: story.steps(attacker),
         expect: Expect {
             throughput: (story == Story::Slow).then_some(FLOOR),
+            worst_client_p99_ms: (story == Story::Deposed).then_some(UNFAIR_P99_MS),
             accused: if sure { provable.clone() } else { BTreeSet::new() },
             may_be_accused: if sure { BTreeSet::new() } else { provable },
             ..Expect::default()

@@ -77,7 +77,7 @@ pub static ATTACKS: [Kind; 58] = [
         name: "slow-some",
         description: "as primary, keeps every eighth proposal for one status interval, and is honest in between",
         rows: &[3],
-        defence: "what is missing is a debt, however it is spread; it ends the view",
+        defence: "what is missing is a debt, however it is spread: who owes more than one window in five is deposed",
         evidence: &[],
         besides: &[],
         behaviour: || Box::new(Latecomer::new(Late::SomeProposals)),
