@@ -83,7 +83,7 @@ bugs! {
     NextSlotInsideOrder, "next-slot-inside-order", &[ViewChange], "a new primary fills the last slot of O again";
     BodiesDiscarded, "bodies-discarded", &[ViewChange], "entering a view forgets the bodies of earlier ones";
     FirstVoteInsideNewView, "first-vote-inside-new-view", &[ViewChange], "a pre-prepare that overtook its NEW-VIEW binds against it";
-    TimersNotRearmed, "timers-not-rearmed", &[ViewChange], "on entering a view the known commands are not armed again";
+    TimersNotRearmed, "timers-not-rearmed", &[ViewChange], "deadlines of commands go on from one view to the next";
     JoinAlone, "join-alone", &[ViewChange], "one replica's VIEW-CHANGE is enough to join it";
     NewViewTimerMissing, "new-view-timer-missing", &[ViewChange], "nobody watches for the NEW-VIEW";
     PromiseBindsLate, "promise-binds-late", &[ViewChange], "votes go on until the own VIEW-CHANGE comes back signed";

@@ -32,7 +32,9 @@ impl Replica {
         self.view = view;
         self.phase = Phase::Changing;
         self.pacing.view_failed(&self.config);
-        self.pool.restart(self.role());
+        if !seeded(Bug::TimersNotRearmed) {
+            self.pool.restart(self.role());
+        }
         let executed = if seeded(Bug::ExecutedNotCarried) { self.executed } else { Slot::GENESIS };
         let prepared: Vec<_> =
             self.log.range(executed.next()..).filter_map(|(_, entry)| entry.prepared.clone()).collect();
