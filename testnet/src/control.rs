@@ -1,6 +1,6 @@
 //! The live controls of a running network: the steps of a scenario, taken one at a time while it runs.
 //!
-//! Whoever supervises the network listens on a socket beside its files. A request is one line of JSON, `{"step": {"kill": "r0"}}` or `"report"`; so is the answer.
+//! Whoever supervises the network listens on a socket beside its files. A request is one line of JSON, `{"step": {"kill": "r0"}}`, `{"remark": "..."}` or `"report"`; so is the answer.
 //!
 //! - `command`: the commands that ask.
 
@@ -32,6 +32,8 @@ const LONGEST_REQUEST: u64 = 64 << 10;
 #[serde(rename_all = "kebab-case")]
 enum Request {
     Step(Step),
+    /// Of what somebody else does to the network: it belongs into the report.
+    Remark(String),
     Report,
 }
 
@@ -152,6 +154,7 @@ impl Asked {
         let mut said = Answer::default();
         match self.request {
             Request::Report => said.report = Some(show.report(watcher.seen())),
+            Request::Remark(what) => show.tell(&what),
             Request::Step(step) => {
                 let before = show.happened.len();
                 let replicas = show.net.genesis().quorums().n();
@@ -166,6 +169,17 @@ impl Asked {
         if let Err(error) = answer(&mut self.stream, &said).await {
             eprintln!("a control command is not answered: {error:#}");
         }
+    }
+}
+
+/// Has the report of a running network say what is done to it from elsewhere.
+///
+/// # Errors
+/// If nobody supervises it.
+pub async fn remark(dir: &NetworkDir, what: String) -> anyhow::Result<()> {
+    match ask(dir, &Request::Remark(what)).await?.error {
+        None => Ok(()),
+        Some(error) => bail!(error),
     }
 }
 

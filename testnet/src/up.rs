@@ -66,6 +66,9 @@ pub struct UpArgs {
     /// directly, and links cannot be cut or shaped
     #[arg(long, value_name = "PROFILE", value_parser = profile)]
     links: Option<&'static Profile>,
+    /// Decides what is random about the links
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
     /// A setting of every replica
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
@@ -132,7 +135,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         net.set(setting);
     }
     if let Some(profile) = args.links {
-        net.link(Links::new(profile, 0));
+        net.link(Links::new(profile, args.seed));
     }
     let quorums = net.genesis().quorums();
     warn_above_f(quorums, attacks.len());
@@ -145,7 +148,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         print_ready(&net, &attacks);
     }
     let network = net.network()?;
-    let mut show = Show::new(net, &network, ProgressBar::hidden(), args.json, 0)?;
+    let mut show = Show::new(net, &network, ProgressBar::hidden(), args.json, args.seed)?;
     let outcome = supervise(&mut show, args.json).await;
     let stopped = show.net.stop().await;
     outcome.and(stopped)?;

@@ -9,6 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::{Menace, Spec, Target};
+use crate::control;
+use crate::layout::NetworkDir;
 use crate::up::NetworkArg;
 
 /// Lets a malicious client or a wire flood loose on a running network of this machine.
@@ -41,6 +43,8 @@ pub async fn run(args: MenaceArgs) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let seed = args.seed.map_or_else(any_seed, Ok)?;
     let menace = Menace::start(&Target::load(&args.network.network)?, args.menace, seed)?;
+    let dir = args.network.dir();
+    remark(&dir, format!("the menace {} begins, {} times a second at most", args.menace, args.menace.rate())).await;
     if !args.json {
         println!("{}, {} times a second at most, for {} s", args.menace, args.menace.rate(), args.seconds);
     }
@@ -49,11 +53,19 @@ pub async fn run(args: MenaceArgs) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => {}
     }
     let counters = menace.stop().await;
+    remark(&dir, format!("the menace {} ends", args.menace)).await;
     println!(
         "{}",
         if args.json { serde_json::to_string(&counters)? } else { serde_json::to_string_pretty(&counters)? }
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// The network is there all the same if nobody keeps a report of it.
+async fn remark(dir: &NetworkDir, what: String) {
+    if let Err(error) = control::remark(dir, what).await {
+        eprintln!("in no report: {error:#}");
+    }
 }
 
 fn any_seed() -> anyhow::Result<u64> {
