@@ -10,7 +10,7 @@ use crate::scenario::play::play;
 use crate::scenario::shipped;
 use crate::scenario::show::Show;
 use crate::signals::until_told_to_end;
-use crate::up::{self, NetworkArg};
+use crate::up::{self, Ears, NetworkArg};
 use clap::Args;
 use indicatif::ProgressBar;
 use std::collections::BTreeMap;
@@ -61,12 +61,13 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let (outcome, mut net) = play(&scenario, &args.network.dir(), args.json).await?;
     print(&outcome, args.json)?;
     if args.keep {
+        let ears = Ears::open(net.dir())?;
         until_told_to_end(net.start()).await?;
         let attacks: BTreeMap<u16, String> = scenario.attacks.into_iter().map(|(who, how)| (who.0.0, how)).collect();
         up::print_ready(&net, &attacks);
         let network = net.network()?;
         let mut show = Show::new(net, &network, ProgressBar::hidden(), false, scenario.seed)?;
-        let supervised = up::supervise(&mut show, false).await;
+        let supervised = up::supervise(&mut show, ears, false).await;
         show.net.stop().await?;
         supervised?;
     }

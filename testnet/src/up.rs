@@ -139,6 +139,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     }
     let quorums = net.genesis().quorums();
     warn_above_f(quorums, attacks.len());
+    let ears = Ears::open(net.dir())?;
     let bar = spinner(format!("starting {} replicas", quorums.n()));
     until_told_to_end(net.start()).await?;
     bar.finish_and_clear();
@@ -149,7 +150,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     }
     let network = net.network()?;
     let mut show = Show::new(net, &network, ProgressBar::hidden(), args.json, args.seed)?;
-    let outcome = supervise(&mut show, args.json).await;
+    let outcome = supervise(&mut show, ears, args.json).await;
     let stopped = show.net.stop().await;
     outcome.and(stopped)?;
     Ok(ExitCode::SUCCESS)
@@ -184,15 +185,32 @@ pub fn print_ready(net: &Testnet, attacks: &BTreeMap<u16, String>) {
     println!("Ctrl-C here, or `varangian-testnet down{option}`, ends it; its state stays");
 }
 
+/// How a supervisor is reached: by live controls, and by signals to end. There before the network is said to be up: nobody can come too early.
+#[derive(Debug)]
+pub struct Ears {
+    socket: Socket,
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Ears {
+    /// From here on nothing is missed.
+    ///
+    /// # Errors
+    /// If the control socket cannot be had.
+    pub fn open(dir: &NetworkDir) -> anyhow::Result<Self> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { socket: Socket::bind(dir)?, terminate, interrupt })
+    }
+}
+
 /// Keeps the network up until it is told to end, and does meanwhile what live controls ask for.
 ///
 /// # Errors
-/// If the control socket cannot be had.
-pub async fn supervise(show: &mut Show, json: bool) -> anyhow::Result<()> {
-    let mut socket = Socket::bind(show.net.dir())?;
+/// If nobody can watch it, or there can be no report.
+pub async fn supervise(show: &mut Show, ears: Ears, json: bool) -> anyhow::Result<()> {
+    let Ears { mut socket, mut terminate, mut interrupt } = ears;
     let watcher = Watcher::start(&show.net.network()?, show.began(), None)?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
