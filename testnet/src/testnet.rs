@@ -140,11 +140,14 @@ impl Testnet {
         Ok(())
     }
 
-    /// Starts replicas that are down, each where it was before, and waits until each listens.
+    /// Starts replicas that are down, each where it was before, and waits until each listens. If one of them runs, none is started.
     ///
     /// # Errors
-    /// If one does not come up, with the end of its log.
+    /// If one runs already, or does not come up, with the end of its log.
     pub async fn restart(&mut self, ids: &[ReplicaId]) -> anyhow::Result<()> {
+        if let Some(id) = ids.iter().find(|id| self.pid(**id).is_some()) {
+            bail!("{id} runs already");
+        }
         for id in ids {
             self.launch(*id)?;
         }

@@ -343,6 +343,7 @@ impl Show {
                 for id in turned {
                     self.net.turn(id, None).await?;
                     self.turned.remove(&id);
+                    self.down.remove(&id);
                     self.tell(&format!("{id} is up again as an honest replica"));
                 }
             }
