@@ -260,11 +260,15 @@ pub const fn loopback(id: ReplicaId) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 77, high, low.wrapping_add(1)))
 }
 
-/// When a process started, in the kernel's ticks since boot; `None` if there is none of that number.
+/// When a process started, in the kernel's ticks since boot; `None` if there is none of that number, or it has ended and its parent has not asked how.
 #[must_use]
 pub fn process_start(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field, the name, may hold spaces; field 22 is the twentieth after it.
+    // The second field, the name, may hold spaces; the state is the first after it, field 22 the twentieth.
     let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19)?.parse().ok()
+    let mut fields = rest.split_whitespace();
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
 }
