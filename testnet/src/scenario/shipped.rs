@@ -86,7 +86,7 @@ const STANDS_FOR: [(&str, Model); 10] = [
 ];
 
 /// Attacks that cannot be played here without leaving a proof. Of the others it depends on who hears what.
-const SURELY_PROVED: [&str; 14] = [
+const SURELY_PROVED: [&str; 15] = [
     "equivocate",
     "equivocate-other",
     "equivocate-one",
@@ -97,6 +97,7 @@ const SURELY_PROVED: [&str; 14] = [
     "two-checkpoints",
     "two-new-views",
     "false-prepared",
+    "false-stable",
     "huge-max",
     "two-view-changes",
     "drop-slot",

@@ -86,7 +86,12 @@ fn lists(hand: &Hand, beyond: ReplicaId) -> Vec<Vec<ReplicaId>> {
     vec![hand.quorums().replicas().take(q).collect(), vec![hand.id(); q], others, vec![hand.id()], Vec::new()]
 }
 
-fn certificate<S: Statement + Clone>(hand: &Hand, statement: S, signers: &[ReplicaId]) -> QuorumCertificate<S> {
+/// A certificate with a signature of this replica in the place of each signer's.
+pub(super) fn certificate<S: Statement + Clone>(
+    hand: &Hand,
+    statement: S,
+    signers: &[ReplicaId],
+) -> QuorumCertificate<S> {
     let signature = hand.signed(statement.clone()).signature;
     let signatures: Vec<(ReplicaId, Signature)> = signers.iter().map(|signer| (*signer, signature)).collect();
     QuorumCertificate { statement, signatures: Bounded::try_from(signatures).unwrap_or_default() }

@@ -1,7 +1,7 @@
-//! A replica that lies about what it has prepared when it asks for a view (faults, row 13).
+//! A replica that lies about what it has prepared, or what is stable, when it asks for a view (faults, row 13).
 //!
-//! It hides its prepared certificates, or its stable checkpoint with them; or it claims one that nobody signed, in the window or far beyond; or it says
-//! both the truth and the lie to everybody. A lie is a function of the truth, so it is the same in every retransmission.
+//! It hides its prepared certificates, or its stable checkpoint with them; or it claims one that nobody signed: a prepared one in the window or far beyond, or a
+//! stable one; or it says both the truth and the lie to everybody. A lie is a function of the truth, so it is the same in every retransmission.
 //!
 //! Should a NEW-VIEW quote the lie, the core inside takes it for a promise that its disk does not know and stops, as it must: from then on the
 //! adversary is mute.
@@ -10,8 +10,9 @@
 //! false one proves its carrier's fault, who signed it as its own claim; and so do two VIEW-CHANGEs for one view.
 
 use super::behaviour::Behaviour;
+use super::forger::certificate;
 use super::hand::{Hand, another};
-use varangian_consensus::{Message, PrePrepare, PreparedCertificate, Slot, View, ViewChange, Vote};
+use varangian_consensus::{Checkpoint, Message, PrePrepare, PreparedCertificate, Slot, View, ViewChange, Vote};
 use varangian_crypto::{Bounded, Digest, ReplicaId};
 use varangian_runner::Io;
 
@@ -26,6 +27,8 @@ pub enum Claim {
     Forged,
     /// `P` ends with a certificate far above the window.
     Huge,
+    /// `C` is the checkpoint after the true one, of a state that nobody has, and its signatures are all its own.
+    ForgedStable,
     /// The truth, and beside it that nothing is stable or prepared; where that is the truth, a forged certificate.
     Both,
 }
@@ -47,6 +50,7 @@ impl LyingViewChanger {
             Claim::Nothing => nothing(truth.view),
             Claim::Forged => forged(hand, truth, truth.stable_slot().next()),
             Claim::Huge => forged(hand, truth, truth.stable_slot().plus(hand.window()).plus(1 << 30)),
+            Claim::ForgedStable => forged_stable(hand, truth),
             Claim::Both if *truth == nothing(truth.view) => forged(hand, truth, Slot(1)),
             Claim::Both => nothing(truth.view),
         };
@@ -106,4 +110,18 @@ fn forged(hand: &Hand, truth: &ViewChange, slot: Slot) -> ViewChange {
     let mut prepared: Vec<_> = others.chain([certificate]).collect();
     prepared.sort_by_key(|certificate| certificate.pre_prepare.slot);
     ViewChange { prepared: Bounded::try_from(prepared).unwrap_or_default(), ..truth.clone() }
+}
+
+/// The truth above the next checkpoint, as if that were stable.
+fn forged_stable(hand: &Hand, truth: &ViewChange) -> ViewChange {
+    let slot = truth.stable_slot().plus(hand.committee().parameters().checkpoint_interval);
+    let digest = another(&Digest::from_bytes([2; 32]));
+    let checkpoint = Checkpoint { slot, history: digest, state: digest };
+    let signers: Vec<_> = hand.quorums().replicas().take(hand.quorums().quorum()).collect();
+    let above = truth.prepared.iter().filter(|known| known.pre_prepare.slot > slot).cloned();
+    ViewChange {
+        view: truth.view,
+        stable: Some(certificate(hand, checkpoint, &signers)),
+        prepared: Bounded::try_from(above.collect::<Vec<_>>()).unwrap_or_default(),
+    }
 }

@@ -45,7 +45,7 @@ const HIDDEN_CERTIFICATE: &str = "a view change that hides a certificate";
 const TWO_CHECKPOINTS: &str = "two checkpoints for one slot";
 
 /// All kinds, in the order of the table of attacks.
-pub static ATTACKS: [Kind; 58] = [
+pub static ATTACKS: [Kind; 59] = [
     Kind {
         name: "silent",
         description: "sends nothing in the views that it leads",
@@ -360,6 +360,15 @@ pub static ATTACKS: [Kind; 58] = [
         evidence: &[INVALID_VIEW_CHANGE],
         besides: &[],
         behaviour: || Box::new(LyingViewChanger::new(Claim::Forged)),
+    },
+    Kind {
+        name: "false-stable",
+        description: "asks for views with a stable checkpoint that nobody signed",
+        rows: &[13],
+        defence: "a certificate proves itself; a false one proves who claims it faulty",
+        evidence: &[INVALID_VIEW_CHANGE],
+        besides: &[],
+        behaviour: || Box::new(LyingViewChanger::new(Claim::ForgedStable)),
     },
     Kind {
         name: "huge-max",

@@ -9,7 +9,7 @@ use varangian_consensus::{
     Batch, Checkpoint, Commit, Delivery, Execution, Message, NULL_BATCH, NewViewDraft, PrePrepare, Prepare,
     PreparedCertificate, Progress, Record, Slot, Status, Timer, View, ViewChange, Vote, order::new_view_order,
 };
-use varangian_crypto::{Bounded, Digest, QuorumCertificate, ReplicaId, Verify};
+use varangian_crypto::{Bounded, Digest, QuorumCertificate, ReplicaId, Verify, VerifyError};
 use varangian_runner::{Io, Token};
 
 const DIGEST: Digest = Digest::from_bytes([7; 32]);
@@ -379,6 +379,7 @@ fn a_lying_view_change_hides_or_invents() {
         ("hide-prepared", &[true][..]),
         ("hide-all", &[true]),
         ("false-prepared", &[false]),
+        ("false-stable", &[false]),
         ("huge-max", &[false]),
         ("two-view-changes", &[true, true]),
     ] {
@@ -416,6 +417,24 @@ fn a_lying_view_change_hides_or_invents() {
             assert_eq!(verdicts, valid, "{attack}");
         }
     }
+}
+
+/// Were its checkpoint's signatures those of a quorum, so would the rest be right.
+#[test]
+fn a_false_stable_checkpoint_is_wrong_by_its_signatures_alone() {
+    let setup = setup(4);
+    let mut io = adversary(&setup, 3, "false-stable");
+    let truth = view_change(1, vec![prepared(&setup, 0, 2), prepared(&setup, 0, 5)]);
+    io.vote(Vote::ViewChange(Box::new(truth.clone())));
+    let Some(Message::ViewChange(said)) = hears(&setup, 3, 0, &mut io).pop() else { panic!("a view change") };
+    let mut claim = said.statement;
+    let stable = claim.stable.take().unwrap();
+    assert_eq!((stable.statement.slot, &claim.prepared[..]), (Slot(4), &truth.prepared[1..]));
+    assert_eq!(stable.check(&setup.committee), Err(VerifyError::BadSignature));
+    let voters = setup.committee.quorums().replicas();
+    let votes = voters.map(|id| (id, setup.signer(id).sign(stable.statement).signature));
+    claim.stable = Some(QuorumCertificate::from_votes(stable.statement, votes, setup.committee.quorums()).unwrap());
+    setup.signer(ReplicaId(3)).sign(claim).check(&setup.committee).unwrap();
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn what_is_kept_back_changed_or_added_is_a_strike() {
         ("wrong-checkpoint", &["checkpoint"]),
         ("split-checkpoint", &["checkpoint"]),
         ("false-prepared", &["view-change"]),
+        ("false-stable", &["view-change"]),
         ("wrong-answers", &["batch", "decided"]),
         ("false-pruned", &["batch", "decided", "tick"]),
         ("bodiless", &["batch", "decided"]),
