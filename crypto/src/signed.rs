@@ -149,6 +149,14 @@ impl Signer {
         let signature = self.key.sign_in(&self.context, &signing_bytes(&self.context, &statement));
         Verified(Signed { statement, signer: self.id, signature })
     }
+
+    /// What the same key signs on another chain, for adversaries that bring it here. Nothing here is verified by it.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn sign_abroad<S: Statement>(&self, chain_id: crate::Digest, statement: S) -> Signed<S> {
+        let context = Context { chain_id, ..self.context };
+        Self { context, ..self.clone() }.sign(statement).into_inner()
+    }
 }
 
 #[cfg(test)]

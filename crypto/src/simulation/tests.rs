@@ -55,3 +55,14 @@ fn clients_alike() {
         Err(VerifyError::BadSignature)
     );
 }
+
+#[test]
+fn what_is_signed_abroad_is_good_there_alone() {
+    for chain in [Committee::new, Committee::simulated] {
+        let (here, there) = (chain(&genesis("here", 4)), chain(&genesis("there", 4)));
+        let signer = Signer::new(ReplicaId(1), key(2), &here).unwrap();
+        let signed = signer.sign_abroad(there.context().chain_id, vote());
+        assert_eq!(signed.check(&there), Ok(()));
+        assert_eq!(signed.check(&here), Err(VerifyError::BadSignature));
+    }
+}

@@ -105,6 +105,12 @@ impl Hand {
         self.signer.sign(statement).into_inner()
     }
 
+    /// The same for a chain that is not this one, always the same.
+    #[must_use]
+    pub fn signed_abroad<S: Statement>(&self, statement: S) -> Signed<S> {
+        self.signer.sign_abroad(another(&self.committee.context().chain_id), statement)
+    }
+
     /// Signs a vote: as the own core gets it, and as peers do.
     ///
     /// # Errors

@@ -14,7 +14,7 @@
 //! - [`hand`]: the key, the peers and the trigger that a behaviour works with; [`saying`]: what is said, and the place it belongs to.
 //! - A file per behaviour. Primaries: [`silent_primary`], [`retelling_primary`] with its [`telling`]s, [`lying_new_primary`], [`preempting_primary`],
 //!   [`recanting_primary`], [`preparing_primary`]. Whoever keeps things back is a [`muffler`]: [`body_withholder`], [`dark_keeper`], [`crasher`], [`omitter`]; and [`vote_withholder`], [`latecomer`]. Whoever signs too much:
-//!   [`double_voter`], [`amnesiac`], [`far_seer`], [`forger`], [`replayer`], [`view_stormer`], [`lying_view_changer`], [`lying_checkpointer`].
+//!   [`double_voter`], [`amnesiac`], [`far_seer`], [`foreigner`], [`forger`], [`replayer`], [`view_stormer`], [`lying_view_changer`], [`lying_checkpointer`].
 //!   [`bad_source`] answers badly, [`body_flooder`] when nobody asked, and [`colluder`]s share a plan. Among replicas honest, and not to clients: [`bad_replier`], [`boaster`], [`deaf`]; [`told`]: what a client is told.
 //!
 //! A new one is a file with a type that implements [`Behaviour`], and a row in [`registry`].
@@ -33,6 +33,7 @@ pub mod dark_keeper;
 pub mod deaf;
 pub mod double_voter;
 pub mod far_seer;
+pub mod foreigner;
 pub mod forger;
 pub mod hand;
 pub mod latecomer;

@@ -17,6 +17,7 @@ use super::dark_keeper::DarkKeeper;
 use super::deaf::Deaf;
 use super::double_voter::DoubleVoter;
 use super::far_seer::FarSeer;
+use super::foreigner::Foreigner;
 use super::forger::Forger;
 use super::latecomer::{Late, Latecomer};
 use super::lying_checkpointer::{Lie, LyingCheckpointer};
@@ -45,7 +46,7 @@ const HIDDEN_CERTIFICATE: &str = "a view change that hides a certificate";
 const TWO_CHECKPOINTS: &str = "two checkpoints for one slot";
 
 /// All kinds, in the order of the table of attacks.
-pub static ATTACKS: [Kind; 59] = [
+pub static ATTACKS: [Kind; 60] = [
     Kind {
         name: "silent",
         description: "sends nothing in the views that it leads",
@@ -306,6 +307,15 @@ pub static ATTACKS: [Kind; 59] = [
         evidence: &[],
         besides: &[],
         behaviour: || Box::new(Replayer::default()),
+    },
+    Kind {
+        name: "other-chain",
+        description: "beside its votes, sends others for the same places that its key signed for another chain",
+        rows: &[10],
+        defence: "the chain id is under every signature: what is signed for another chain is not signed here",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::new(Foreigner),
     },
     Kind {
         name: "forge",

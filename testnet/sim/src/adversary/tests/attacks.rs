@@ -198,7 +198,7 @@ fn a_bad_source_delays_a_laggard_by_a_few_questions_at_most() {
 /// Nothing far away is held: what a replica knows of ends with its window.
 #[test]
 fn the_far_future_takes_no_room() {
-    for attack in ["far-future", "forge", "view-storm", "replay"] {
+    for attack in ["far-future", "forge", "other-chain", "view-storm", "replay"] {
         for id in [0, 3] {
             let mut cluster = cluster(4, &[(id, attack)]);
             run_rounds(&mut cluster, 4);

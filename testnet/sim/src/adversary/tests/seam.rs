@@ -350,6 +350,34 @@ fn a_replayer_repeats_what_others_signed() {
     assert!(["prepare", "commit", "committed"].iter().all(|kind| replayed.contains_key(kind)), "{replayed:?}");
 }
 
+/// By all but its signature each contradicts what its signer says here.
+#[test]
+fn what_is_signed_for_another_chain_is_refused_by_its_signature() {
+    let setup = setup(4);
+    let proposal = PrePrepare { view: View(1), slot: Slot(1), digest: DIGEST };
+    let draft = NewViewDraft { view: View(1), view_changes: Vec::new(), order: Vec::new() };
+    for vote in [
+        Vote::PrePrepare(proposal),
+        prepare(2, 1),
+        Vote::Commit(commit(1, 1)),
+        Vote::Checkpoint(checkpoint(4)),
+        Vote::ViewChange(Box::new(view_change(2, vec![prepared(&setup, 0, 1)]))),
+        Vote::NewView(Box::new(draft)),
+    ] {
+        let mut io = adversary(&setup, 1, "other-chain");
+        io.vote(vote);
+        let calls = take(&mut io);
+        assert_eq!(counted(&setup, 1, &calls).len(), 1, "its own core hears of its own chain alone");
+        for peer in [0, 2, 3] {
+            let [own, foreign] = &heard(&setup, 1, peer, &calls)[..] else { panic!("two votes") };
+            assert_eq!((own.name(), own.place()), (foreign.name(), foreign.place()));
+            assert_ne!(own, foreign);
+            let verdict = foreign.clone().verify(&setup.committee);
+            assert!(matches!(verdict, Err(VerifyError::BadSignature)), "{}: {verdict:?}", foreign.name());
+        }
+    }
+}
+
 #[test]
 fn a_storm_asks_for_ever_higher_views() {
     let setup = setup(4);

@@ -47,6 +47,7 @@ fn what_is_kept_back_changed_or_added_is_a_strike() {
         ("withhold", &["prepare", "commit"]),
         ("withhold-partly", &["prepare", "commit"]),
         ("double-vote", &["prepare", "commit"]),
+        ("other-chain", &["pre-prepare", "prepare", "commit", "checkpoint", "view-change", "new-view"]),
         ("wrong-checkpoint", &["checkpoint"]),
         ("split-checkpoint", &["checkpoint"]),
         ("false-prepared", &["view-change"]),
