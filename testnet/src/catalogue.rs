@@ -131,7 +131,7 @@ pub fn list() -> String {
         ));
     }
     text.push_str(
-        "\ntriggers: NAME@view=2..5  NAME@slot=10..20  NAME@p=0.3,seed=7  NAME@never; several attacks of one replica: A+B@TRIGGER; a menace's rate: NAME,rate=N\nIn brackets: rows of the table of attacks. Clocks that run wrong (21) are the simulator's: `scenario run NAME --sim`.\n",
+        "\ntriggers: NAME@view=2..5  NAME@slot=10..20  NAME@p=0.3,seed=7  NAME@never; several attacks of one replica: A+B@TRIGGER; a menace's rate: NAME,rate=N\nIn brackets: rows of the table of attacks. Of clocks that run wrong (21) real processes play one replica's timers; clocks as a whole are the simulator's: `scenario run skewed-clocks --sim`.\n",
     );
     text
 }

@@ -72,11 +72,13 @@ shipped! {
 }
 
 /// Of the failure models, what attacks of malicious replicas play.
-const STANDS_FOR: [(&str, Model); 10] = [
+const STANDS_FOR: [(&str, Model); 12] = [
     ("equivocate", Model::Byzantine),
     ("collude", Model::Collusion),
     ("omit", Model::SendOmission),
     ("late", Model::Timing),
+    ("fast-clock", Model::Timing),
+    ("slow-clock", Model::Timing),
     ("forge", Model::Impersonation),
     ("wrong-checkpoint", Model::CorruptState),
     ("late-replies", Model::Timing),
@@ -122,12 +124,15 @@ enum Story {
     Returning,
     /// The first primary attacks, and nothing but the defence ends its view.
     Deposed,
+    /// A backup attacks, and the first primary stands still for half a time-out: no view may end for it. (A command must reach the backup before that; simulated
+    /// clients ask everybody no sooner.)
+    Hasty,
     /// The first primary attacks once it is known what is normal, and the load must not suffer.
     Slow,
 }
 
 /// Attacks to which something else must happen than to the others of their kind.
-const STORIES: [(&str, Story); 15] = [
+const STORIES: [(&str, Story); 17] = [
     ("slow", Story::Slow),
     ("slow-edge", Story::Slow),
     ("slow-some", Story::Slow),
@@ -143,6 +148,8 @@ const STORIES: [(&str, Story); 15] = [
     ("no-answers", Story::Laggard),
     ("false-pruned", Story::Laggard),
     ("stale-answers", Story::Laggard),
+    ("fast-clock", Story::Hasty),
+    ("slow-clock", Story::Next),
 ];
 
 /// While a primary is unfair, the 99th percentile of the client that waits longest, in milliseconds: four time-outs.
@@ -191,6 +198,13 @@ impl Story {
                 Step::Wait(1.0),
             ],
             Self::Deposed => vec![Step::Await(Event::NewView), Step::Await(Event::CaughtUp), Step::Wait(1.0)],
+            Self::Hasty => vec![
+                Step::Wait(1.0),
+                Step::Pause(Who::Group(Group::Primary)),
+                Step::Wait(0.25),
+                Step::Resume(down),
+                Step::Wait(2.0),
+            ],
             Self::Slow => vec![Step::Wait(2.0), Step::Strike(Who::One(attacker)), Step::Wait(8.0)],
         };
         steps.push(Step::Await(Event::Progress));
@@ -201,7 +215,11 @@ impl Story {
 /// One attack, played from the start.
 fn of_attack(kind: &Kind) -> Scenario {
     let story = Story::of(kind);
-    let (replicas, attacker) = if story == Story::Next { (7, 1) } else { (4, 0) };
+    let (replicas, attacker) = match story {
+        Story::Next => (7, 1),
+        Story::Hasty => (4, 3),
+        _ => (4, 0),
+    };
     let attacker = replica(attacker);
     let provable: BTreeSet<Replica> = kind.possible().next().map(|_| attacker).into_iter().collect();
     let sure = SURELY_PROVED.contains(&kind.name);
@@ -224,6 +242,7 @@ fn of_attack(kind: &Kind) -> Scenario {
         expect: Expect {
             throughput: (story == Story::Slow).then_some(FLOOR),
             worst_client_p99_ms: (story == Story::Deposed).then_some(UNFAIR_P99_MS),
+            view_changes: (story == Story::Hasty).then_some(0),
             accused: if sure { provable.clone() } else { BTreeSet::new() },
             may_be_accused: if sure { BTreeSet::new() } else { provable },
             ..Expect::default()

@@ -1,4 +1,4 @@
-//! What a behaviour may rewrite: that which leaves the replica under its own name. Everything else stays with the honest shell.
+//! What a behaviour may rewrite: that which leaves the replica under its own name, and how long its timers run. Everything else stays with the honest shell.
 //!
 //! The seam is the runner's [`Io`], and what passes between it and clients ([`Behaviour::answer`], [`Behaviour::boasts`],
 //! [`Behaviour::hears_clients`]); nothing else. So a behaviour runs alike in memory, in a simulator and in a process. What it knows of others
@@ -10,7 +10,7 @@
 use super::hand::Hand;
 use super::told::Told;
 use core::fmt;
-use varangian_consensus::{Execution, Message, Record, Slot, View, Vote};
+use varangian_consensus::{Execution, Message, Millis, Record, Slot, Timer, View, Vote};
 use varangian_crypto::{Digest, ReplicaId};
 use varangian_runner::Io;
 
@@ -27,6 +27,11 @@ pub trait Behaviour: fmt::Debug + Send {
 
     /// Some time has passed: see the module.
     fn tick(&mut self, _hand: &Hand, _io: &mut dyn Io) {}
+
+    /// The core sets a timer, to run out after so long.
+    fn set_timer(&mut self, _hand: &Hand, timer: Timer, after: Millis, io: &mut dyn Io) {
+        io.set_timer(timer, after);
+    }
 
     /// The core casts a vote. The core must get it as from [`Io::vote`], or it would stall inside.
     fn vote(&mut self, _hand: &Hand, vote: Vote, io: &mut dyn Io) {

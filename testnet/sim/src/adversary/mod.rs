@@ -15,7 +15,7 @@
 //! - A file per behaviour. Primaries: [`silent_primary`], [`retelling_primary`] with its [`telling`]s, [`lying_new_primary`], [`preempting_primary`],
 //!   [`recanting_primary`], [`preparing_primary`]. Whoever keeps things back is a [`muffler`]: [`body_withholder`], [`dark_keeper`], [`crasher`], [`omitter`]; and [`vote_withholder`], [`latecomer`]. Whoever signs too much:
 //!   [`double_voter`], [`amnesiac`], [`far_seer`], [`foreigner`], [`forger`], [`replayer`], [`view_stormer`], [`lying_view_changer`], [`lying_checkpointer`].
-//!   [`bad_source`] answers badly, [`body_flooder`] when nobody asked, and [`colluder`]s share a plan. Among replicas honest, and not to clients: [`bad_replier`], [`boaster`], [`deaf`]; [`told`]: what a client is told.
+//!   [`skewed_clock`]s wait too long, or not long enough. [`bad_source`] answers badly, [`body_flooder`] when nobody asked, and [`colluder`]s share a plan. Among replicas honest, and not to clients: [`bad_replier`], [`boaster`], [`deaf`]; [`told`]: what a client is told.
 //!
 //! A new one is a file with a type that implements [`Behaviour`], and a row in [`registry`].
 
@@ -50,6 +50,7 @@ pub mod replayer;
 pub mod retelling_primary;
 pub mod saying;
 pub mod silent_primary;
+pub mod skewed_clock;
 pub mod telling;
 pub mod told;
 pub mod trigger;

@@ -1,7 +1,7 @@
 //! All attacks, a row each: data, and nothing that decides.
 //!
-//! Each row of the table of attacks that a malicious replica can play by what it says is here. The others belong to clients (26 to 29), to networks,
-//! clocks and disks (19 to 21, 23 to 25). *Twins*, two honest copies with one key, are no wrapped `Io` but two replicas: whoever runs them starts both.
+//! Each row of the table of attacks that a malicious replica can play by what it says is here. The others belong to clients (26 to 29), to networks
+//! and disks (19, 20, 23 to 25); of clocks (21) here are the timers of one replica. *Twins*, two honest copies with one key, are no wrapped `Io` but two replicas: whoever runs them starts both.
 //! More than `f` faulty ones (18) are not an attack of its own but several replicas under one of these, best under `collude`.
 
 use super::amnesiac::Amnesiac;
@@ -30,6 +30,7 @@ use super::recanting_primary::RecantingPrimary;
 use super::replayer::Replayer;
 use super::retelling_primary::{Audience, RetellingPrimary};
 use super::silent_primary::SilentPrimary;
+use super::skewed_clock::{Pace, SkewedClock};
 use super::telling::Telling;
 use super::view_stormer::ViewStormer;
 use super::vote_withholder::{Hearers, VoteWithholder};
@@ -46,7 +47,7 @@ const HIDDEN_CERTIFICATE: &str = "a view change that hides a certificate";
 const TWO_CHECKPOINTS: &str = "two checkpoints for one slot";
 
 /// All kinds, in the order of the table of attacks.
-pub static ATTACKS: [Kind; 60] = [
+pub static ATTACKS: [Kind; 62] = [
     Kind {
         name: "silent",
         description: "sends nothing in the views that it leads",
@@ -514,6 +515,24 @@ pub static ATTACKS: [Kind; 60] = [
         evidence: &[TWO_PRE_PREPARES],
         besides: &[TWO_PREPARES, TWO_COMMITS, HIDDEN_CERTIFICATE],
         behaviour: || Box::new(Colluder::default()),
+    },
+    Kind {
+        name: "fast-clock",
+        description: "waits for a quarter of each time-out only",
+        rows: &[21],
+        defence: "a view is joined when f+1 ask for it: who is hasty asks alone",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::new(SkewedClock(Pace::Fast)),
+    },
+    Kind {
+        name: "slow-clock",
+        description: "waits four times as long as each time-out",
+        rows: &[21],
+        defence: "f+1 others ask for a view in time, and everybody comes along",
+        evidence: &[],
+        besides: &[],
+        behaviour: || Box::new(SkewedClock(Pace::Slow)),
     },
     Kind {
         name: "amnesia",

@@ -1,7 +1,7 @@
 //! Whether an attack struck: what came out of a behaviour is held against what went in.
 //!
-//! No behaviour counts by itself. A strike is whatever peers get otherwise than from an honest replica: changed, kept back, late, or beside it. A lie that
-//! happens to be the truth is none, and neither is what only the own core hears.
+//! No behaviour counts by itself. A strike is whatever peers get otherwise than from an honest replica: changed, kept back, late, or beside it; and a timer that
+//! runs otherwise. A lie that happens to be the truth is none, and neither is what only the own core hears.
 
 use super::behaviour::Behaviour;
 use super::hand::Hand;
@@ -42,7 +42,7 @@ impl Strikes {
     }
 }
 
-/// Something that is to leave the replica, as its core has it.
+/// Something that is to leave the replica, as its core has it, or a timer of its.
 #[derive(Clone, Debug)]
 pub(super) enum Spoken {
     Vote(Vote),
@@ -50,6 +50,7 @@ pub(super) enum Spoken {
     Send(ReplicaId, Message),
     Batch(ReplicaId, Slot, Digest),
     Decided(ReplicaId, Slot, Slot),
+    Timer(Timer, Millis),
     /// Nothing: some time has passed.
     Tick,
 }
@@ -61,6 +62,7 @@ impl Spoken {
             Self::Broadcast(message) | Self::Send(_, message) => message.name(),
             Self::Batch(..) => "batch",
             Self::Decided(..) => "decided",
+            Self::Timer(..) => "timer",
             Self::Tick => "tick",
         }
     }
@@ -73,6 +75,7 @@ impl Spoken {
             Self::Send(to, message) => io.send(to, message),
             Self::Batch(to, slot, digest) => io.send_batch(to, slot, digest),
             Self::Decided(to, first, last) => io.send_decided(to, first, last),
+            Self::Timer(timer, after) => io.set_timer(timer, after),
             Self::Tick => {}
         }
     }
@@ -88,6 +91,7 @@ impl Spoken {
             Self::Send(to, message) => behaviour.send(hand, to, message, io),
             Self::Batch(to, slot, digest) => behaviour.send_batch(hand, to, slot, digest, io),
             Self::Decided(to, first, last) => behaviour.send_decided(hand, to, first, last, io),
+            Self::Timer(timer, after) => behaviour.set_timer(hand, timer, after, io),
             Self::Tick => behaviour.tick(hand, io),
         }
     }
@@ -98,7 +102,7 @@ impl Spoken {
             Self::Vote(vote) => is_vote(message, vote),
             Self::Broadcast(own) => own == message || asks_less(own, message),
             Self::Send(hearer, own) => to == Some(*hearer) && (own == message || asks_less(own, message)),
-            Self::Batch(..) | Self::Decided(..) | Self::Tick => false,
+            Self::Batch(..) | Self::Decided(..) | Self::Timer(..) | Self::Tick => false,
         }
     }
 }
@@ -124,7 +128,7 @@ fn is_vote(message: &Message, vote: &Vote) -> bool {
 pub(super) struct Witness<'a> {
     spoken: &'a Spoken,
     io: &'a mut dyn Io,
-    /// How often all peers were told it at once, and who was told it alone.
+    /// How often all peers were told it at once, or the timer was set, and who was told it alone.
     all: usize,
     told: Vec<ReplicaId>,
     /// Somebody was told something else.
@@ -136,7 +140,7 @@ impl<'a> Witness<'a> {
         Self { spoken, io, all: 0, told: Vec::new(), other: false }
     }
 
-    /// Whether peers got anything otherwise than from an honest replica.
+    /// Whether anything is otherwise than from an honest replica.
     pub fn is_strike(&self, hand: &Hand) -> bool {
         let times = |hearer| self.told.iter().filter(|told| **told == hearer).count();
         let honest = match self.spoken {
@@ -145,6 +149,7 @@ impl<'a> Witness<'a> {
                 once => once == 1 && self.told.is_empty(),
             },
             Spoken::Send(..) | Spoken::Batch(..) | Spoken::Decided(..) => self.all == 0 && self.told.len() == 1,
+            Spoken::Timer(..) => self.all == 1,
             Spoken::Tick => self.all == 0 && self.told.is_empty(),
         };
         self.other || !honest
@@ -208,6 +213,7 @@ impl Io for Witness<'_> {
     }
 
     fn set_timer(&mut self, timer: Timer, after: Millis) {
+        self.all_hear(matches!(self.spoken, Spoken::Timer(own, due) if (*own, *due) == (timer, after)));
         self.io.set_timer(timer, after);
     }
 

@@ -167,13 +167,7 @@ impl Io for Line<'_> {
     }
 
     fn set_timer(&mut self, timer: Timer, after: Millis) {
-        self.inner.set_timer(timer, after);
-        if !matches!(timer, Timer::Status(_)) {
-            return;
-        }
-        for first in 0..self.behaviours.len() {
-            Line { behaviours: &mut self.behaviours[first..], inner: &mut *self.inner }.pass(Spoken::Tick);
-        }
+        self.pass(Spoken::Timer(timer, after));
     }
 
     fn accuse(&mut self, evidence: Evidence) {
@@ -230,6 +224,12 @@ impl<I: Io> Io for Adversary<I> {
 
     fn set_timer(&mut self, timer: Timer, after: Millis) {
         self.line().set_timer(timer, after);
+        if !matches!(timer, Timer::Status(_)) {
+            return;
+        }
+        for first in 0..self.behaviours.len() {
+            Line { behaviours: &mut self.behaviours[first..], inner: &mut self.inner }.pass(Spoken::Tick);
+        }
     }
 
     fn accuse(&mut self, evidence: Evidence) {

@@ -258,7 +258,7 @@ fn evil(draw: &mut Draw, node: usize, n: u16, calm: bool) -> Evil {
     // A kind's own name always names it.
     let attack = Attack::parse(name).unwrap_or_else(|error| unreachable!("{error}"));
     // What belongs to a view as a whole belongs to no slot.
-    let of_views = attack.kind().rows.iter().any(|row| matches!(row, 12 | 13));
+    let of_views = attack.kind().rows.iter().any(|row| matches!(row, 12 | 13 | 21));
     let trigger = match draw.below(6) {
         0..=2 => Trigger::Always,
         3 => {

@@ -36,8 +36,7 @@ fn the_template_is_a_scenario() {
 }
 
 /// Rows of the table of attacks that no scenario of real processes plays yet, and why. What is not here must have a scenario.
-const MISSING: [(u8, &str); 2] =
-    [(25, "away past pruning: comes with snapshot transfer"), (21, "clocks that differ: in the simulator only")];
+const MISSING: [(u8, &str); 1] = [(25, "away past pruning: comes with snapshot transfer")];
 
 /// Each model of failures, timing and communication has a scenario that stands for it.
 #[test]

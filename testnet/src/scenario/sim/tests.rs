@@ -19,7 +19,7 @@ const NOT_SIMULATED: [&str; 6] = [
 ];
 
 /// One of each kind; `scenario all --sim` plays them all.
-const PLAYED: [&str; 19] = [
+const PLAYED: [&str; 21] = [
     "crash-of-the-primary",
     "power-loss-of-all",
     "partition",
@@ -35,6 +35,8 @@ const PLAYED: [&str; 19] = [
     "skewed-clocks",
     "twins",
     "attack-equivocate",
+    "attack-fast-clock",
+    "attack-slow-clock",
     "attack-wrong-replies",
     "attack-late-replies",
     "attack-no-replies",

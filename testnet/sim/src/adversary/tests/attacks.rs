@@ -375,3 +375,35 @@ fn one_who_recants_is_proved_and_deposed() {
     settle(&mut cluster, &[command.identity()]);
     assert_eq!((proved(&cluster), highest_view(&cluster)), (BTreeSet::from([0]), 1));
 }
+
+/// No proposal comes for half a time-out. By its own clock that is too late, and it asks for the next view; but nobody comes along, and the others need it not.
+#[test]
+fn who_is_hasty_asks_for_a_view_alone() {
+    for (attack, view) in [("fast-clock", 1), ("fast-clock@never", 0)] {
+        let mut cluster = cluster(4, &[(3, attack)]);
+        let proposals = cluster.hold_when(|packet| matches!(packet.message, Message::PrePrepare(_)));
+        let command = cluster.setup.command(0, 1, &["x"]);
+        cluster.submit_to_all(&command);
+        cluster.run_for(cluster.setup.genesis.parameters().base_timeout_ms / 2);
+        assert_eq!(cluster.replica(3).view().0, view, "{attack}");
+        cluster.remove_rule(proposals);
+        cluster.release_held();
+        settle(&mut cluster, &[command.identity()]);
+        run_rounds_from(&mut cluster, 1, 4);
+        assert_eq!((highest_view(&cluster), proved(&cluster)), (0, BTreeSet::new()), "{attack}");
+    }
+}
+
+/// Without it there is no quorum, and by its own clock there is no hurry.
+#[test]
+fn who_is_late_comes_along_to_the_next_view() {
+    let mut cluster = cluster(4, &[(3, "slow-clock")]);
+    cluster.isolate(0);
+    let command = cluster.setup.command(0, 1, &["x"]);
+    let ordered = accepted_after(&mut cluster, &command);
+    let timeout = cluster.setup.genesis.parameters().base_timeout_ms;
+    assert!(ordered < 2 * timeout, "{ordered} ms, with a time-out of {timeout}");
+    assert_eq!(highest_view(&cluster), 1);
+    cluster.heal();
+    settle(&mut cluster, &[command.identity()]);
+}

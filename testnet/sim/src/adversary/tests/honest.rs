@@ -1,6 +1,6 @@
 //! An adversary that does not strike is an honest replica, call for call.
 
-use super::recorder::{Recorder, adversary, batch, propose, setup};
+use super::recorder::{Call, Recorder, adversary, batch, propose, setup};
 use crate::adversary::{ATTACKS, Adversary, Told};
 use crate::cluster::Setup;
 use varangian_consensus::{
@@ -156,14 +156,16 @@ fn the_core_inside_counts_its_own_votes_as_an_honest_one_does() {
             all.into_iter().filter(|delivery| !matches!(delivery, Delivery::Batch { .. })).collect()
         };
         assert!(counted(&io.inner().calls) == counted(&honest.calls), "{} keeps votes from its own core", kind.name);
-        let kept: Vec<_> = io.inner().calls.iter().filter(|call| is_inside(call)).cloned().collect();
-        let due: Vec<_> = honest.calls.iter().filter(|call| is_inside(call)).cloned().collect();
+        // Whose clock runs wrong sets its timers otherwise, and that is all.
+        let skewed = kind.rows == [21];
+        let is_kept = |call: &&Call| is_inside(call) && !(skewed && matches!(call, Call::SetTimer(..)));
+        let kept: Vec<_> = io.inner().calls.iter().filter(is_kept).cloned().collect();
+        let due: Vec<_> = honest.calls.iter().filter(is_kept).cloned().collect();
         assert!(kept == due, "{} changes what does not leave the replica", kind.name);
     }
 }
 
-fn is_inside(call: &super::recorder::Call) -> bool {
-    use super::recorder::Call;
+const fn is_inside(call: &Call) -> bool {
     match call {
         Call::Vote(_) | Call::Deliver(_) | Call::Broadcast(_) | Call::Send(..) | Call::SendDecided(..) => false,
         Call::SendBatch(to, ..) => to.0 == OWN,

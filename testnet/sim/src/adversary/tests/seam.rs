@@ -1,7 +1,7 @@
 //! The behaviours of the later files, each by itself at the seam: what each peer hears, and whether it proves itself.
 
 use super::recorder::{Call, Recorder, adversary, batch, counted, heard, propose, setup};
-use crate::adversary::Adversary;
+use crate::adversary::{Adversary, Plan, Strikes};
 use crate::cluster::Setup;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -207,6 +207,40 @@ fn what_is_late_comes_with_the_ticks_in_order() {
     assert_eq!(calls.len(), 5);
     assert_eq!(calls[3], Call::SendBatch(ReplicaId(1), Slot(1), DIGEST));
     assert_eq!(calls[4], Call::SendDecided(ReplicaId(1), Slot(1), Slot(2)));
+}
+
+#[test]
+fn a_skewed_clock_changes_how_long_timers_run_and_nothing_else() {
+    let setup = setup(4);
+    let timers = [Timer::Command(1), Timer::NewView(2), Timer::Status(3)];
+    for (attack, due) in
+        [("fast-clock", 50), ("slow-clock", 800), ("fast-clock@view=2..", 200), ("slow-clock@slot=1..", 200)]
+    {
+        let mut io = adversary(&setup, 3, attack);
+        for timer in timers {
+            io.set_timer(timer, 200);
+        }
+        assert_eq!(take(&mut io), timers.map(|timer| Call::SetTimer(timer, due)), "{attack}");
+        io.vote(prepare(0, 1));
+        io.broadcast(status());
+        assert_eq!(take(&mut io), [Call::Vote(prepare(0, 1)), Call::Broadcast(status())], "{attack}");
+    }
+    let mut io = adversary(&setup, 3, "fast-clock");
+    io.set_timer(Timer::Command(1), 1);
+    assert_eq!(take(&mut io), [Call::SetTimer(Timer::Command(1), 1)], "the shortest there is");
+    assert_eq!(io.strikes().map(Strikes::total).sum::<u64>(), 0, "nor is it a strike");
+
+    // Those behind it get its ticks, one for each interval of its own.
+    let plan = Plan::parse("fast-clock + late-votes").unwrap();
+    plan.corrupt(&mut io, setup.signer(ReplicaId(3)), &setup.committee);
+    io.vote(prepare(0, 1));
+    take(&mut io);
+    for votes in [0, 0, 1] {
+        tick(&mut io);
+        let calls = take(&mut io);
+        assert_eq!(calls[0], Call::SetTimer(Timer::Status(0), 50));
+        assert_eq!(heard(&setup, 3, 1, &calls).len(), votes);
+    }
 }
 
 #[test]

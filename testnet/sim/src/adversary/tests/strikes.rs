@@ -54,6 +54,8 @@ fn what_is_kept_back_changed_or_added_is_a_strike() {
         ("false-stable", &["view-change"]),
         ("wrong-answers", &["batch", "decided"]),
         ("false-pruned", &["batch", "decided", "tick"]),
+        ("fast-clock", &["timer"]),
+        ("slow-clock", &["timer"]),
         ("bodiless", &["batch", "decided"]),
         ("view-storm", &["pre-prepare", "tick"]),
     ] {

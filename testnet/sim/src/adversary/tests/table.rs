@@ -6,10 +6,9 @@ use crate::adversary::{ATTACKS, Attack};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows of the table of attacks that no replica can play by what it says, and who plays them.
-const ELSEWHERE: [(u8, &str); 10] = [
+const ELSEWHERE: [(u8, &str); 9] = [
     (19, "malformed bytes, endless frames and floods are not messages: a raw wire fuzzer's"),
     (20, "loss, duplication, reordering and partitions: the network's"),
-    (21, "clocks: the time that replicas are given"),
     (23, "torn writes, rot and full disks: the disk's"),
     (24, "power loss: whoever runs the replicas"),
     (25, "away past pruning: whoever runs the replicas"),
