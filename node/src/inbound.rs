@@ -158,9 +158,7 @@ impl<C: Clerk + 'static> Inbound<C> {
                     self.metrics.refused("outline");
                     // What comes late of a former primary is not wanted.
                     if self.core.credit.may_propose(from) {
-                        let question = Message::FetchBatch { slot, digest };
-                        self.core.credit.asks(from, &question);
-                        self.post.send(from, &question);
+                        self.post.send(from, &Message::FetchBatch { slot, digest });
                     }
                 }
             },

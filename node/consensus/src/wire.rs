@@ -279,6 +279,8 @@ mod tests {
         let outline = Note::outline(Slot(5), &batch, |_| true).unwrap();
         for note in [Note::Have(name), Note::Offer(name), Note::Want(name), outline] {
             let frame = whole(&note.encode());
+            let keeps_its_place = matches!(note, Note::Offer(_) | Note::Outline { .. });
+            assert_eq!(note.is_bulk(), keeps_its_place, "as the command or body that it stands for");
             assert_eq!(Wire::decode(&frame).unwrap(), Wire::Note(note));
             let outline = frame.first() == Some(&OUTLINE);
             assert_eq!(Wire::glance(&frame), if outline { Glance::Body(Slot(5)) } else { Glance::Other });
