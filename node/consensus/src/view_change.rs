@@ -343,7 +343,7 @@ impl Replica {
         for command in commands {
             let identity = command.identity();
             if self.clients.outcome(&identity) == Outcome::None && self.pool.get(&identity).is_none() {
-                // Or its client's share is used up: then the client's own retry brings it back.
+                // If its client's share is used up, the client's own retry brings it back.
                 self.pool.insert(command.apart(), Source::Client, self.role(), &self.config).ok();
             }
         }
